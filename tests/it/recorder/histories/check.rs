@@ -1,4 +1,4 @@
-//! Whether what the recorder answers questions with is what the model says.
+//! Compares what the recorder's API returns with the reference model.
 
 use std::fmt::Debug;
 
@@ -11,25 +11,28 @@ use super::operation::{artifact_fingerprint, artifact_name};
 
 type Checked = Result<(), String>;
 
-/// Events are asked for so many at a time.
-const EVENTS_AT_ONCE: usize = 30;
+/// Small, so that most histories have several pages of events.
+const EVENTS_PER_PAGE: usize = 30;
 
 #[expect(clippy::needless_pass_by_value, reason = "most are made where they are compared")]
-fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Checked {
+fn ensure_equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Checked {
     if found == expected {
         return Ok(());
     }
     Err(format!("{what}: found {found:?}, expected {expected:?}"))
 }
 
+/// Empty if it is not a string.
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// `u64::MAX` if it is not a number.
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(u64::MAX)
 }
 
+/// The items of an array, or none.
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -37,14 +40,18 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 /// An artifact as the recorder names it.
 type Shown = (String, String, u64, u64);
 
-fn shown(id: u8, was: u64, now: u64) -> Shown {
+/// The artifact with this number in the model, and its replicas before and now.
+fn artifact_with_counts(id: u8, was: u64, now: u64) -> Shown {
     (artifact_name(id), artifact_fingerprint(id), was, now)
 }
 
-/// The list of environments.
-pub(super) async fn environments(life: &RecorderProcess, model: &Organization) -> Checked {
+/// Compares the list of environments of an organization.
+pub(super) async fn check_environment_list(
+    life: &RecorderProcess,
+    model: &Organization,
+) -> Checked {
     let (status, found) = life.get(&format!("/environments/{}", model.name)).await;
-    equal("the list's status", status, 200)?;
+    ensure_equal("the list's status", status, 200)?;
     let mut expected: Vec<_> = model
         .in_use()
         .map(|it| (it.name.clone(), it.description.clone(), Some(it.include_scaling)))
@@ -52,11 +59,11 @@ pub(super) async fn environments(life: &RecorderProcess, model: &Organization) -
     expected.sort();
     let found = list(&found)
         .map(|it| (text(&it["name"]), text(&it["description"]), it["include_scaling"].as_bool()));
-    equal("the list of environments", found.collect(), expected)
+    ensure_equal("the list of environments", found.collect(), expected)
 }
 
-/// All that can be asked of one environment.
-pub(super) async fn environment(
+/// Compares everything that the API returns of one environment: settings, snapshots, events and a diff.
+pub(super) async fn check_environment(
     life: &RecorderProcess,
     model: &Organization,
     environment: &Environment,
@@ -65,9 +72,9 @@ pub(super) async fn environment(
     let (org, name) = (&model.name, &environment.name);
     let (status, found) = life.get(&format!("/environments/{org}/{name}")).await;
     if environment.is_archived {
-        return equal("the status of an archived one", status, 404);
+        return ensure_equal("the status of an archived one", status, 404);
     }
-    equal("the description", text(&found["description"]), environment.description.clone())?;
+    ensure_equal("the description", text(&found["description"]), environment.description.clone())?;
     let at = found["last_reported_at"].as_f64();
     let is_right = match (at, environment.last_report) {
         (Some(at), Some(last)) => last.at.contains(at),
@@ -78,30 +85,34 @@ pub(super) async fn environment(
         let last = environment.last_report;
         return Err(format!("{name} was last reported at {at:?}, expected {last:?}"));
     }
-    spans(life, org, environment).await?;
-    events(life, org, environment).await?;
+    check_snapshot_list(life, org, environment).await?;
+    check_events(life, org, environment).await?;
     let count = environment.snapshots.len();
     for index in 1..=count {
-        snapshot(life, org, environment, &index.to_string(), index).await?;
+        check_snapshot(life, org, environment, &index.to_string(), index).await?;
     }
     if count == 0 {
         let (status, _) = life.get(&format!("/snapshots/{org}/{name}/-1")).await;
-        return equal("the status of no snapshot", status, 404);
+        return ensure_equal("the status of no snapshot", status, 404);
     }
-    snapshot(life, org, environment, "-1", count).await?;
+    check_snapshot(life, org, environment, "-1", count).await?;
     let (status, _) = life.get(&format!("/snapshots/{org}/{name}/{}", count + 1)).await;
-    equal("the status of the next snapshot", status, 404)?;
+    ensure_equal("the status of the next snapshot", status, 404)?;
     let pair = [random.usize(1..=count), random.usize(1..=count)];
-    difference(life, org, environment, pair).await
+    check_diff(life, org, environment, pair).await
 }
 
-/// The list of snapshots, in order and with their times.
-async fn spans(life: &RecorderProcess, org: &str, environment: &Environment) -> Checked {
+/// Compares the list of snapshots, in order and with their times.
+async fn check_snapshot_list(
+    life: &RecorderProcess,
+    org: &str,
+    environment: &Environment,
+) -> Checked {
     let path = format!("/snapshots/{org}/{}?reverse=true&per_page=1000", environment.name);
     let (_, found) = life.get(&path).await;
     let indexes = list(&found).map(|it| number(&it["index"])).collect();
     let count = environment.snapshots.len() as u64;
-    equal("the indexes", indexes, (1..=count).collect::<Vec<_>>())?;
+    ensure_equal("the indexes", indexes, (1..=count).collect::<Vec<_>>())?;
     for (found, expected) in list(&found).zip(&environment.snapshots) {
         let from = found["from"].as_f64().unwrap_or_default();
         if !expected.recorded.contains(from) {
@@ -112,20 +123,20 @@ async fn spans(life: &RecorderProcess, org: &str, environment: &Environment) -> 
     Ok(())
 }
 
-/// All events, page by page.
-async fn events(life: &RecorderProcess, org: &str, environment: &Environment) -> Checked {
+/// Compares all events of an environment, page by page.
+async fn check_events(life: &RecorderProcess, org: &str, environment: &Environment) -> Checked {
     let mut expected = Vec::new();
     let mut before = Running::new();
     for (index, snapshot) in (1_u64..).zip(&environment.snapshots) {
         for (id, was, now) in changes(&before, &snapshot.running) {
-            expected.push((index, shown(id, was, now)));
+            expected.push((index, artifact_with_counts(id, was, now)));
         }
         before.clone_from(&snapshot.running);
     }
     let mut found = Vec::new();
-    for page in 1..=expected.len() / EVENTS_AT_ONCE + 1 {
+    for page in 1..=expected.len() / EVENTS_PER_PAGE + 1 {
         let path = format!(
-            "/environments/{org}/{}/events?reverse=true&page={page}&per_page={EVENTS_AT_ONCE}",
+            "/environments/{org}/{}/events?reverse=true&page={page}&per_page={EVENTS_PER_PAGE}",
             environment.name
         );
         let (_, events) = life.get(&path).await;
@@ -144,10 +155,11 @@ async fn events(life: &RecorderProcess, org: &str, environment: &Environment) ->
     }
     found.sort();
     expected.sort();
-    equal("the events", found, expected)
+    ensure_equal("the events", found, expected)
 }
 
-async fn snapshot(
+/// Compares the snapshot that `expression` finds with the one of this index.
+async fn check_snapshot(
     life: &RecorderProcess,
     org: &str,
     environment: &Environment,
@@ -156,16 +168,18 @@ async fn snapshot(
 ) -> Checked {
     let path = format!("/snapshots/{org}/{}/{expression}", environment.name);
     let (status, found) = life.get(&path).await;
-    equal("a snapshot's status", (status, number(&found["index"])), (200, index as u64))?;
+    ensure_equal("a snapshot's status", (status, number(&found["index"])), (200, index as u64))?;
     let is_latest = index == environment.snapshots.len();
-    equal("is_latest", found["is_latest"].as_bool(), Some(is_latest))?;
+    ensure_equal("is_latest", found["is_latest"].as_bool(), Some(is_latest))?;
     let now = &environment.snapshots[index - 1].running;
     let none = Running::new();
     let before = if index == 1 { &none } else { &environment.snapshots[index - 2].running };
-    let mut expected: Vec<_> =
-        changes(before, now).into_iter().map(|(id, was, now)| shown(id, was, now)).collect();
+    let mut expected: Vec<_> = changes(before, now)
+        .into_iter()
+        .map(|(id, was, now)| artifact_with_counts(id, was, now))
+        .collect();
     let stayed = now.iter().filter(|(id, count)| before.get(id) == Some(count));
-    expected.extend(stayed.map(|(id, count)| shown(*id, *count, *count)));
+    expected.extend(stayed.map(|(id, count)| artifact_with_counts(*id, *count, *count)));
     expected.sort();
     let mut found: Vec<_> = list(&found["artifacts"])
         .map(|it| {
@@ -175,11 +189,11 @@ async fn snapshot(
         })
         .collect();
     found.sort();
-    equal(&path, found, expected)
+    ensure_equal(&path, found, expected)
 }
 
-/// Two snapshots compared.
-async fn difference(
+/// Compares the diff of the snapshots with these two indexes.
+async fn check_diff(
     life: &RecorderProcess,
     org: &str,
     environment: &Environment,
@@ -200,13 +214,13 @@ async fn difference(
         let mut found: Vec<_> =
             list(&found[part]["artifacts"]).map(|it| text(&it["name"])).collect();
         found.sort();
-        equal(&format!("{part} of {path}"), found, expected)?;
+        ensure_equal(&format!("{part} of {path}"), found, expected)?;
     }
     Ok(())
 }
 
-/// When one artifact ran, in all environments in use.
-pub(super) async fn runs(
+/// Compares when one random artifact ran, in all environments that are not archived.
+pub(super) async fn check_artifact_runs(
     life: &RecorderProcess,
     model: &Organization,
     random: &mut Rng,
@@ -230,5 +244,5 @@ pub(super) async fn runs(
             ["first_index", "last_index", "replicas"].map(|field| number(&it[field]));
         (text(&it["environment"]), first, last, replicas)
     });
-    equal(&format!("the runs of {part}"), found.collect(), expected)
+    ensure_equal(&format!("the runs of {part}"), found.collect(), expected)
 }

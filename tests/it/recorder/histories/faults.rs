@@ -1,4 +1,4 @@
-//! What happens to a recorder, and what puts it right.
+//! Faults that are injected into a running recorder, and their repair.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
-use super::history::{Allowed, History};
+use super::history::{AllowedOutcomes, History};
 use super::life::{RecorderFiles, RecorderProcess};
 use super::operation::Operation;
 use crate::recorder::file::on;
@@ -17,21 +17,22 @@ use crate::recorder::lost_log::beside;
 use crate::recorder::room::limit_file_size;
 use crate::recorder::second_program::execute;
 
-/// What a history does in one life of the recorder.
-const OPERATIONS: usize = 6;
+/// Random writes of each history while a fault is injected.
+const OPERATIONS_PER_FAULT: usize = 6;
 
-/// By how much a clock is set, in seconds. No sum of them is near to a limit that the model knows: a
-/// minute, 660 s, 4,200 s, two hours, six hours.
-const JUMPS: [i32; 6] = [-11_000, -2_000, 2_000, 5_000, 17_000, 100_000];
+/// Seconds by which a clock is set. No sum of them is near to a limit that the model knows: a minute,
+/// 660 s, 4,200 s, two hours, six hours.
+const CLOCK_JUMPS: [i32; 6] = [-11_000, -2_000, 2_000, 5_000, 17_000, 100_000];
 
-/// How long another program keeps a write waiting: a fifth of it is what the recorder then expects.
-const SLOW: Duration = Duration::from_millis(2_500);
+/// How long another program first holds the write lock while a write waits: the recorder then expects a
+/// fifth of it for the next write.
+const FIRST_LOCK_HOLD: Duration = Duration::from_millis(2_500);
 
-/// The recorder waits for another program for five seconds.
-const MAX_HOLD: Duration = Duration::from_secs(4);
+/// How long another program holds the write lock at most: less than the recorder's timeout of five seconds.
+const MAX_LOCK_HOLD: Duration = Duration::from_secs(4);
 
-/// How many writes a full queue refuses before there is room again.
-const REFUSED: u32 = 20;
+/// After so many refused writes the queue has been full, and the other program releases its lock.
+const REFUSED_WRITES: u32 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -59,41 +60,43 @@ impl Fault {
         Self::FullQueue,
     ];
 
-    fn allows(self) -> Allowed {
+    /// How requests may end because of the fault.
+    fn allowed_outcomes(self) -> AllowedOutcomes {
         match self {
-            Self::Kill => Allowed { no_answer: true, ..Allowed::default() },
+            Self::Kill => AllowedOutcomes { no_answer: true, ..AllowedOutcomes::default() },
             // What it cannot do any more while it ends, it says.
-            Self::Restart => Allowed {
+            Self::Restart => AllowedOutcomes {
                 no_answer: true,
                 failure: Some("failed: the recorder ends"),
-                ..Allowed::default()
+                ..AllowedOutcomes::default()
             },
-            Self::OtherPrograms => Allowed::default(),
-            Self::LostLog => {
-                Allowed { failure: Some("failed: the log is lost"), ..Allowed::default() }
-            }
-            Self::Clock => Allowed {
+            Self::OtherPrograms => AllowedOutcomes::default(),
+            Self::LostLog => AllowedOutcomes {
+                failure: Some("failed: the log is lost"),
+                ..AllowedOutcomes::default()
+            },
+            Self::Clock => AllowedOutcomes {
                 refusals: &[503],
                 refusal: "refused: the clock is wrong",
-                ..Allowed::default()
+                ..AllowedOutcomes::default()
             },
-            Self::FullDisk => Allowed {
+            Self::FullDisk => AllowedOutcomes {
                 failure: Some("failed: the disk is full"),
                 refusals: &[507],
                 refusal: "refused: the disk is full",
-                ..Allowed::default()
+                ..AllowedOutcomes::default()
             },
             // 409 if the other program had the file for longer than the recorder waits.
-            Self::FullQueue => Allowed {
+            Self::FullQueue => AllowedOutcomes {
                 refusals: &[409, 503],
                 refusal: "refused: the queue is full",
-                ..Allowed::default()
+                ..AllowedOutcomes::default()
             },
         }
     }
 
-    /// Lets the histories go on, strikes meanwhile, and puts right what can be; gives the recorder
-    /// that then runs.
+    /// Runs operations of all `histories`, triggers the fault in the middle of them, and repairs it. Returns
+    /// the recorder that then runs: the same, or one that was started again.
     pub(super) async fn inject(
         self,
         place: &mut RecorderFiles,
@@ -102,21 +105,22 @@ impl Fault {
         random: &mut Rng,
     ) -> RecorderProcess {
         // In the middle of what is done, whenever that is.
-        let after = u32::try_from(random.usize(1..histories.len() * OPERATIONS / 2)).unwrap();
+        let after =
+            u32::try_from(random.usize(1..histories.len() * OPERATIONS_PER_FAULT / 2)).unwrap();
         let other =
-            if self == Self::FullQueue { Some(slow_down(place, &life).await) } else { None };
-        let work = join_all(
-            histories.iter_mut().map(|history| history.go_on(&life, OPERATIONS, self.allows())),
-        );
+            if self == Self::FullQueue { Some(block_writes(place, &life).await) } else { None };
+        let work = join_all(histories.iter_mut().map(|history| {
+            history.run_random_operations(&life, OPERATIONS_PER_FAULT, self.allowed_outcomes())
+        }));
         let struck = async {
             if let Some(other) = other {
                 // Or there was room for all of them, which the end of the test finds.
-                let refused = life.refused.acquire_many(REFUSED);
-                let _timeout = tokio::time::timeout(MAX_HOLD, refused).await;
+                let refused = life.refused.acquire_many(REFUSED_WRITES);
+                let _timeout = tokio::time::timeout(MAX_LOCK_HOLD, refused).await;
                 other.execute_batch("ROLLBACK").unwrap();
             } else {
                 life.answered.acquire_many(after).await.unwrap().forget();
-                self.happen(place, &life, random).await;
+                self.trigger(place, &life, random).await;
             }
         };
         tokio::join!(work, struck);
@@ -131,23 +135,24 @@ impl Fault {
             life.process.end(signal).await;
         }
         if self == Self::LostLog {
-            put_in_place(&place.file());
+            restore_database(&place.file());
         }
         RecorderProcess::start(place).await
     }
 
-    async fn happen(self, place: &mut RecorderFiles, life: &RecorderProcess, random: &mut Rng) {
+    /// Causes the fault, except a full queue, which [`block_writes`] causes before the operations.
+    async fn trigger(self, place: &mut RecorderFiles, life: &RecorderProcess, random: &mut Rng) {
         let (file, id) = (place.file(), life.process.child.id().unwrap().to_string());
         match self {
-            Self::Kill => signal("-KILL", &id),
-            Self::Restart => signal("-TERM", &id),
+            Self::Kill => send_signal("-KILL", &id),
+            Self::Restart => send_signal("-TERM", &id),
             Self::OtherPrograms => {
-                let second = tokio::task::spawn_blocking(move || other_programs(&file, &id));
+                let second = tokio::task::spawn_blocking(move || run_other_programs(&file, &id));
                 second.await.unwrap();
             }
-            Self::LostLog => lose_log(&file, random),
+            Self::LostLog => lose_wal(&file, random),
             Self::Clock => {
-                place.ahead += JUMPS[random.usize(..JUMPS.len())];
+                place.ahead += CLOCK_JUMPS[random.usize(..CLOCK_JUMPS.len())];
                 place.set_clock();
             }
             Self::FullDisk => {
@@ -162,13 +167,13 @@ impl Fault {
         }
     }
 
-    /// What is done while the recorder runs, or has just ended by the fault itself.
+    /// Undoes what can be undone before the recorder is started again.
     async fn repair(self, place: &mut RecorderFiles, life: &mut RecorderProcess, random: &mut Rng) {
         match self {
             Self::Kill | Self::Restart => {
                 life.process.child.wait().await.unwrap();
                 if place.has_own_clock && random.bool() {
-                    place.ahead += JUMPS[random.usize(..JUMPS.len())];
+                    place.ahead += CLOCK_JUMPS[random.usize(..CLOCK_JUMPS.len())];
                     place.set_clock();
                 }
             }
@@ -181,12 +186,13 @@ impl Fault {
     }
 }
 
-fn signal(signal: &str, id: &str) {
+fn send_signal(signal: &str, id: &str) {
     assert!(Command::new("kill").args([signal, id]).status().unwrap().success());
 }
 
-/// A second recorder, which is refused, and programs that read, clean up, and write and give up.
-fn other_programs(file: &Path, id: &str) {
+/// Runs programs on the same file, which must not harm it: a second recorder, which is refused, reads,
+/// a checkpoint of the WAL, and a write that is rolled back.
+fn run_other_programs(file: &Path, id: &str) {
     let refused = on("serve", file, &["--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
@@ -202,7 +208,8 @@ fn other_programs(file: &Path, id: &str) {
     assert!(verified.status.success(), "{verified:?}");
 }
 
-fn lose_log(file: &Path, random: &mut Rng) {
+/// Removes, renames, replaces or truncates the WAL, or removes the file with its index (`-shm`).
+fn lose_wal(file: &Path, random: &mut Rng) {
     let log = beside(file, "-wal");
     match random.u8(..5) {
         0 => fs::remove_file(log).unwrap(),
@@ -222,8 +229,9 @@ fn lose_log(file: &Path, random: &mut Rng) {
     }
 }
 
-/// Does as the recorder's message says: the acknowledged writes are in the file, or in a copy beside it.
-fn put_in_place(file: &Path) {
+/// Follows the recorder's message: removes the WAL, and replaces the file by the rescued copy, if there is
+/// one. Acknowledged writes are in one of the two.
+fn restore_database(file: &Path) {
     let rescued = beside(file, ".rescued");
     for ending in ["-wal", "-shm"] {
         let _none = fs::remove_file(beside(file, ending));
@@ -233,15 +241,15 @@ fn put_in_place(file: &Path) {
     }
 }
 
-/// Another program holds the file's write lock for so long that a write is expected to take half a
-/// second, and then holds it again, until it is dropped: a few writes are then all that may wait.
-async fn slow_down(place: &RecorderFiles, life: &RecorderProcess) -> Connection {
+/// Holds the file's write lock, first until the recorder expects a write to take half a second, and then
+/// until the returned connection rolls back: the recorder lets only a few writes wait meanwhile.
+async fn block_writes(place: &RecorderFiles, life: &RecorderProcess) -> Connection {
     let other = Connection::open(place.file()).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let slow = life.send(Operation::home().request("org-0"));
+    let slow = life.send(Operation::save_home_environment().request("org-0"));
     let release = async move {
-        tokio::time::sleep(SLOW).await;
+        tokio::time::sleep(FIRST_LOCK_HOLD).await;
         other.execute_batch("ROLLBACK").unwrap();
         other
     };

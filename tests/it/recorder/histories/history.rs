@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::check;
-use super::life::{Answer, RecorderProcess, wall};
+use super::life::{Answer, RecorderProcess, unix_time};
 use super::model::{Organization, Window};
 use super::operation::{HOME, Operation};
 
-/// How long a recorder that is well may refuse writes.
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a recorder may refuse writes after a fault.
+const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How often what happened.
 pub(super) type EventCounts = BTreeMap<&'static str, u32>;
 
-/// What a fault may do to a request beside answering it as ever.
+/// How a request may end because of a fault, besides the answer that the model expects.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Allowed {
+pub(super) struct AllowedOutcomes {
     /// It is not answered: the recorder ends.
     pub(super) no_answer: bool,
     /// It is answered 500. Whether it was recorded is not known.
@@ -28,6 +28,7 @@ pub(super) struct Allowed {
     pub(super) refusal: &'static str,
 }
 
+/// Random writes to one organization, the answers to them, and the model of what should be recorded.
 pub(super) struct History {
     pub(super) model: Organization,
     random: Rng,
@@ -52,33 +53,44 @@ impl History {
         }
     }
 
-    fn count(&mut self, what: &'static str) {
+    fn count_outcome(&mut self, what: &'static str) {
         *self.happened.entry(what).or_insert(0) += 1;
     }
 
-    /// What is said of a failure: the last of what was done.
+    /// For the message of a failure: the seed, the last 15 steps and the model.
     pub(super) fn trace(&self) -> String {
         let last = &self.trace[self.trace.len().saturating_sub(15)..];
         format!("{}\n{}\nmodel: {:#?}", self.trace[0], last.join("\n"), self.model)
     }
 
-    /// Makes the environment that all have.
-    pub(super) async fn begin(&mut self, life: &RecorderProcess) {
-        self.write(life, Operation::home(), Allowed::default()).await;
+    /// Creates the environment [`HOME`], which every organization has.
+    pub(super) async fn create_home_environment(&mut self, life: &RecorderProcess) {
+        self.execute(life, Operation::save_home_environment(), AllowedOutcomes::default()).await;
     }
 
-    /// Does `most` of what it may do, or less if one of it is not answered.
-    pub(super) async fn go_on(&mut self, life: &RecorderProcess, most: usize, allowed: Allowed) {
+    /// Executes `most` random operations, or fewer if one of them is not answered.
+    pub(super) async fn run_random_operations(
+        &mut self,
+        life: &RecorderProcess,
+        most: usize,
+        allowed: AllowedOutcomes,
+    ) {
         for _ in 0..most {
             let operation = Operation::random(&mut self.random, &self.model);
-            self.write(life, operation, allowed).await;
+            self.execute(life, operation, allowed).await;
             if self.unsettled.is_some() {
                 return;
             }
         }
     }
 
-    async fn write(&mut self, life: &RecorderProcess, operation: Operation, allowed: Allowed) {
+    /// Sends a write, checks its answer against the model, and counts how it ended.
+    async fn execute(
+        &mut self,
+        life: &RecorderProcess,
+        operation: Operation,
+        allowed: AllowedOutcomes,
+    ) {
         let sent = life.now();
         let answer = life.send(operation.request(&self.model.name)).await;
         let window = Window { from: sent, until: life.now() };
@@ -87,20 +99,20 @@ impl History {
         match answer {
             None => {
                 assert!(allowed.no_answer, "no answer: {}", self.trace());
-                self.count("not answered");
+                self.count_outcome("not answered");
                 self.unsettled = Some((operation, sent, life.ahead()));
             }
             Some(Answer { status: 500, .. }) if allowed.failure.is_some() => {
-                self.count(allowed.failure.unwrap());
+                self.count_outcome(allowed.failure.unwrap());
                 self.unsettled = Some((operation, sent, life.ahead()));
             }
             Some(answer) if allowed.refusals.contains(&answer.status) => {
-                self.count(allowed.refusal);
+                self.count_outcome(allowed.refusal);
                 life.refused.add_permits(1);
                 assert_eq!(answer.head, None, "{}", self.trace());
             }
             Some(answer) => {
-                self.count("answered");
+                self.count_outcome("answered");
                 let expected = self.model.apply(&operation, window);
                 if answer.status != expected {
                     let log = life.process.log();
@@ -116,7 +128,7 @@ impl History {
         }
     }
 
-    /// The head that an answer has is the last entry.
+    /// Asserts that the answer's head is that of the last entry of the model's ledger.
     fn check_head(&mut self, answer: &Answer) {
         let head = answer.head.as_deref().unwrap_or_default();
         let position = head.strip_prefix(&format!("org={}; seq=", self.model.name));
@@ -129,12 +141,12 @@ impl History {
         assert_eq!(known, hash, "another entry {seq}: {}", self.trace());
     }
 
-    /// Finds out whether what was not answered was recorded, from a recorder that is well; the
-    /// organization is as it was before or as it should be after.
-    pub(super) async fn settle(&mut self, life: &RecorderProcess) {
-        let deadline = Instant::now() + TIMEOUT;
+    /// Finds out whether the write that was not answered was recorded, once the recorder accepts writes again,
+    /// and applies it to the model if it was.
+    pub(super) async fn resolve_unanswered_write(&mut self, life: &RecorderProcess) {
+        let deadline = Instant::now() + RECOVERY_TIMEOUT;
         let answer = loop {
-            match life.send(Operation::home().request(&self.model.name)).await {
+            match life.send(Operation::save_home_environment().request(&self.model.name)).await {
                 Some(answer) if answer.status == 201 => break answer,
                 // What filled the queue is still in it.
                 Some(Answer { status: 409 | 503, .. }) if Instant::now() < deadline => {
@@ -148,7 +160,7 @@ impl History {
         };
         self.trace.push(format!("settled: {:?}", answer.head));
         if let Some((operation, sent, ahead)) = self.unsettled.take() {
-            let window = Window { from: sent, until: wall() + ahead };
+            let window = Window { from: sent, until: unix_time() + ahead };
             let mut after = self.model.clone();
             after.apply(&operation, window);
             let seq = format!("; seq={};", after.entries.len());
@@ -167,25 +179,25 @@ impl History {
             };
             if is_recorded {
                 self.model = after;
-                self.count("not answered, and recorded");
+                self.count_outcome("not answered, and recorded");
             } else {
-                self.count("not answered, and not recorded");
+                self.count_outcome("not answered, and not recorded");
             }
         }
         self.check_head(&answer);
     }
 
-    /// Whether the recorder shows the organization as it should be: all of it, or one of its
-    /// environments.
+    /// Asserts that the recorder's API returns what the model has: of all environments, or of [`HOME`] only.
     pub(super) async fn check(&mut self, life: &RecorderProcess, all: bool) {
         let problems = async {
-            check::environments(life, &self.model).await?;
+            check::check_environment_list(life, &self.model).await?;
             for environment in &self.model.environments {
                 if all || environment.name == HOME {
-                    check::environment(life, &self.model, environment, &mut self.random).await?;
+                    check::check_environment(life, &self.model, environment, &mut self.random)
+                        .await?;
                 }
             }
-            check::runs(life, &self.model, &mut self.random).await
+            check::check_artifact_runs(life, &self.model, &mut self.random).await
         };
         if let Err(problem) = problems.await {
             panic!("{problem}: {}", self.trace());

@@ -16,11 +16,13 @@ use super::operation::{Request, Token};
 use crate::recorder::crash::Process;
 use crate::recorder::server::write_secret;
 
-const FILE: &str = "ENVSNAP_TEST_FILE";
+/// Environment variables of the child process: the paths of its database, its token file, and the file
+/// with the offset of its clock.
+const FILE_VARIABLE: &str = "ENVSNAP_TEST_FILE";
 const TOKENS_VARIABLE: &str = "ENVSNAP_TEST_TOKENS";
-const CLOCK: &str = "ENVSNAP_TEST_CLOCK";
+const CLOCK_VARIABLE: &str = "ENVSNAP_TEST_CLOCK";
 
-/// The recorder's files, and its clock.
+/// The database and token file of a recorder, and the offset of its clock.
 pub(super) struct RecorderFiles {
     folder: tempfile::TempDir,
     /// It can be set: the recorder is then the library in a process of this program, which reads the
@@ -42,19 +44,22 @@ impl RecorderFiles {
         place
     }
 
+    /// The database.
     pub(super) fn file(&self) -> PathBuf {
         self.folder.path().join("snapshots.db")
     }
 
+    /// The token file.
     fn tokens(&self) -> PathBuf {
         self.folder.path().join("tokens")
     }
 
+    /// The file with the seconds that the recorder's clock is ahead of this machine's.
     fn clock(&self) -> PathBuf {
         self.folder.path().join("clock")
     }
 
-    /// Sets the recorder's clock, whether or not it runs.
+    /// Writes `ahead` to the file from which a recorder with its own clock reads it each time.
     pub(super) fn set_clock(&self) {
         // Never half a line.
         let new = self.folder.path().join("clock.new");
@@ -63,7 +68,7 @@ impl RecorderFiles {
     }
 }
 
-/// The recorder, and what happened to its requests.
+/// A running recorder, a client of it, and how many writes were answered and refused.
 pub(super) struct RecorderProcess {
     pub(super) process: Process,
     client: Client,
@@ -84,7 +89,7 @@ pub(super) struct Answer {
 }
 
 /// This machine's time, in seconds since the Unix epoch.
-pub(super) fn wall() -> f64 {
+pub(super) fn unix_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
@@ -99,10 +104,10 @@ impl RecorderProcess {
                 limited
                     .arg(std::env::current_exe().unwrap())
                     .args(["--ignored", "--exact", "--nocapture"])
-                    .arg("recorder::histories::life::serves_with_another_clock")
-                    .env(FILE, place.file())
+                    .arg("recorder::histories::life::child_process_with_clock_offset_from_file")
+                    .env(FILE_VARIABLE, place.file())
                     .env(TOKENS_VARIABLE, place.tokens())
-                    .env(CLOCK, place.clock());
+                    .env(CLOCK_VARIABLE, place.clock());
             } else {
                 limited
                     .args([env!("CARGO_BIN_EXE_envsnap"), "serve", "--listen", "127.0.0.1:0"])
@@ -121,16 +126,17 @@ impl RecorderProcess {
         }
     }
 
-    /// What its clock says, or said before it was set.
+    /// The recorder's time in seconds since the Unix epoch, without changes of its clock since it started.
     pub(super) fn now(&self) -> f64 {
-        wall() + f64::from(self.ahead)
+        unix_time() + f64::from(self.ahead)
     }
 
+    /// Seconds that the recorder's clock was ahead of this machine's when it started.
     pub(super) fn ahead(&self) -> f64 {
         f64::from(self.ahead)
     }
 
-    /// `None` if it is not answered.
+    /// Sends a write; `None` if the connection breaks before the whole answer has arrived.
     pub(super) async fn send(&self, request: Request) -> Option<Answer> {
         let Request { method, path, token, headers, body } = request;
         let url = format!("{}{path}", self.process.url);
@@ -145,7 +151,7 @@ impl RecorderProcess {
         Some(Answer { status, head, body: answer.json().await.ok()? })
     }
 
-    /// The answer to a question, which is answered.
+    /// Status and JSON body of a `GET` with the admin token; panics without an answer.
     pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         let request = self.client.get(format!("{}{path}", self.process.url));
         let answer = request.bearer_auth(Token::Admin.text()).send().await.unwrap();
@@ -155,16 +161,16 @@ impl RecorderProcess {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "other tests run it as a process of its own"]
-async fn serves_with_another_clock() {
+async fn child_process_with_clock_offset_from_file() {
     // Whoever runs all ignored tests means those of other programs.
-    let Some(file) = std::env::var_os(FILE) else { return };
+    let Some(file) = std::env::var_os(FILE_VARIABLE) else { return };
     let (tokens, clock) =
-        [TOKENS_VARIABLE, CLOCK].map(|name| std::env::var_os(name).unwrap()).into();
+        [TOKENS_VARIABLE, CLOCK_VARIABLE].map(|name| std::env::var_os(name).unwrap()).into();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let began = std::time::Instant::now();
     let ahead = move || std::fs::read_to_string(&clock).unwrap().trim().parse::<f64>().unwrap();
     let clock = Clock::with_monotonic(
-        move || wall() + ahead(),
+        move || unix_time() + ahead(),
         move || Some(began.elapsed().as_secs_f64()),
     );
     let store = SqliteStore::open(Path::new(&file)).unwrap().with_clock(clock);

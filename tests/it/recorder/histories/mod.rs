@@ -17,17 +17,17 @@ use std::collections::BTreeMap;
 
 use tokio::task::JoinSet;
 
-/// Each on a file of its own.
+/// Runs without `ENVSNAP_LONG`, each with a database, a recorder and faults of its own.
 const WORLDS: u64 = 10;
 
-/// Organizations of one file, each with a history of its own.
-const HISTORIES: usize = 30;
+/// Organizations in one database, each with a history of its own.
+const HISTORIES_PER_WORLD: usize = 30;
 
-/// At the same time: the recorders have more than one processor to wait for each other's disk.
+/// Worlds that run in parallel: more than there may be processors, because recorders wait for the disk.
 const WORLDS_AT_ONCE: usize = 3;
 
-/// The same histories at each run, or with `ENVSNAP_LONG` twenty times as many that are new each time.
-/// When a fault strikes depends on the machine in either case.
+/// One seed a world: the same at each run, or with `ENVSNAP_LONG` twenty times as many random ones. When
+/// a fault strikes depends on the machine in either case.
 fn seeds() -> Vec<u64> {
     match std::env::var_os("ENVSNAP_LONG") {
         Some(_) => std::iter::repeat_with(|| fastrand::u64(..)).take(20 * 10).collect(),
@@ -38,7 +38,7 @@ fn seeds() -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_writes_survive_every_fault_in_order() {
     let seeds = seeds();
-    let count = seeds.len() * HISTORIES;
+    let count = seeds.len() * HISTORIES_PER_WORLD;
     let mut seeds = seeds.into_iter();
     let mut worlds = JoinSet::new();
     let mut happened = BTreeMap::new();
@@ -46,7 +46,7 @@ async fn acknowledged_writes_survive_every_fault_in_order() {
         while worlds.len() < WORLDS_AT_ONCE
             && let Some(seed) = seeds.next()
         {
-            worlds.spawn(world::run(seed));
+            worlds.spawn(world::run_with_every_fault(seed));
         }
         let Some(ended) = worlds.join_next().await else { break };
         for (what, times) in ended.unwrap() {

@@ -1,4 +1,4 @@
-//! What an organization should be.
+//! Reference model: what a recorder should have of an organization.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,20 @@ use super::operation::{Operation, Token};
 /// What runs: artifacts, by a number, with their replicas.
 pub(super) type Running = BTreeMap<u8, u64>;
 
-/// How long after a report that announces no heartbeat the time is covered, in seconds.
-const WITHOUT_HEARTBEAT: f64 = 7_200.0;
+/// Seconds that are covered after a report that announces no heartbeat.
+const COVERED_WITHOUT_HEARTBEAT: f64 = 7_200.0;
 
-/// And how much longer than its heartbeat after one that announces one.
-const GRACE: f64 = 600.0;
+/// Seconds that are covered after the announced heartbeat has passed.
+const HEARTBEAT_GRACE: f64 = 600.0;
 
-/// How often at most an unchanged report makes an entry, in seconds.
-const CONFIRMED_EVERY: f64 = 6.0 * 3_600.0;
+/// An unchanged report makes a ledger entry at most once in so many seconds.
+const CONFIRMATION_INTERVAL: f64 = 6.0 * 3_600.0;
 
-/// What a clock may be set back by without an entry, in seconds.
-const SET_BACK: f64 = 60.0;
+/// Seconds by which the clock may be set back without a `clock-corrected` entry.
+const MAX_UNRECORDED_SET_BACK: f64 = 60.0;
 
-/// Between which times something was recorded, in seconds since the Unix epoch by the recorder's clock.
+/// The earliest and the latest time at which something was recorded, in seconds since the Unix epoch by the
+/// recorder's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Window {
     pub(super) from: f64,
@@ -70,19 +71,21 @@ pub(super) struct LastReport {
 
 impl LastReport {
     fn covers(self, now: Window) -> bool {
-        let covered =
-            self.heartbeat.map_or(WITHOUT_HEARTBEAT, |heartbeat| f64::from(heartbeat) + GRACE);
+        let covered = self
+            .heartbeat
+            .map_or(COVERED_WITHOUT_HEARTBEAT, |heartbeat| f64::from(heartbeat) + HEARTBEAT_GRACE);
         now.from - self.at.from <= covered
     }
 }
 
 impl Environment {
+    /// What the latest snapshot has.
     pub(super) fn running(&self) -> Running {
         self.snapshots.last().map(|latest| latest.running.clone()).unwrap_or_default()
     }
 }
 
-/// What changes from one to the other: an artifact, and how many replicas it had and has.
+/// Artifacts whose replicas differ, with how many they had and have; sorted by artifact.
 pub(super) fn changes(before: &Running, after: &Running) -> Vec<(u8, u64, u64)> {
     let ids = before.keys().chain(after.keys()).copied();
     let mut changes: Vec<_> = ids
@@ -102,10 +105,12 @@ impl Organization {
         Self { name, environments: Vec::new(), entries: Vec::new(), recorded: None }
     }
 
+    /// Environments that are not archived.
     pub(super) fn in_use(&self) -> impl Iterator<Item = &Environment> {
         self.environments.iter().filter(|environment| !environment.is_archived)
     }
 
+    /// An environment that is not archived.
     pub(super) fn find(&self, name: &str) -> Option<&Environment> {
         self.in_use().find(|environment| environment.name == name)
     }
@@ -115,15 +120,17 @@ impl Organization {
         environments.find(|environment| !environment.is_archived && environment.name == name)
     }
 
+    /// Adds an entry to the ledger, after a `clock-corrected` one if the clock was set back too far.
     fn append(&mut self, kind: &'static str, by: Token, now: Window) {
-        if self.recorded.is_some_and(|recorded| recorded.from - now.from > SET_BACK) {
+        if self.recorded.is_some_and(|recorded| recorded.from - now.from > MAX_UNRECORDED_SET_BACK)
+        {
             self.entries.push(("clock-corrected", by.label()));
         }
         self.entries.push((kind, by.label()));
         self.recorded = Some(now);
     }
 
-    /// Does what `operation` does at this time, and gives the status that it is answered with.
+    /// Applies `operation` at this time, and returns the HTTP status that the recorder should answer.
     pub(super) fn apply(&mut self, operation: &Operation, now: Window) -> u16 {
         match operation {
             Operation::Save { name, description, include_scaling, by } => {
@@ -164,6 +171,7 @@ impl Organization {
         }
     }
 
+    /// Creates, changes or restores an environment; returns the expected HTTP status.
     fn save(
         &mut self,
         name: &str,
@@ -206,6 +214,7 @@ impl Organization {
         201
     }
 
+    /// Records a report; returns the expected HTTP status.
     fn report(
         &mut self,
         name: &str,
@@ -230,7 +239,7 @@ impl Organization {
             return 201;
         }
         if let (Some(last_report), Some(confirmed)) = (last_report, environment.confirmed)
-            && (!last_report.covers(now) || now.from - confirmed.from >= CONFIRMED_EVERY)
+            && (!last_report.covers(now) || now.from - confirmed.from >= CONFIRMATION_INTERVAL)
         {
             environment.confirmed = Some(now);
             self.append("confirmed", Token::Reporter, now);
@@ -240,7 +249,7 @@ impl Organization {
 }
 
 impl Environment {
-    /// Whether that changes anything.
+    /// Sets what is given, and returns whether anything differs then.
     fn change(&mut self, description: Option<&str>, include_scaling: Option<bool>) -> bool {
         let before = self.clone();
         if let Some(description) = description {

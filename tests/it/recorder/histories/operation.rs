@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::model::{Organization, Running};
 use crate::recorder::server::{digest, task};
 
-/// In use from the beginning on, and never changed: by saving it as it is, an organization's head is
-/// known without an entry.
+/// The environment that is created first and never changed: saving it as it is returns the head of the
+/// ledger without adding an entry.
 pub(super) const HOME: &str = "home";
 
-const NAMES: [&str; 4] = [HOME, "beta", "prod", "test"];
+const ENVIRONMENT_NAMES: [&str; 4] = [HOME, "beta", "prod", "test"];
 
-/// With whose token.
+/// The token with which a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Admin,
@@ -28,6 +28,7 @@ impl Token {
         }
     }
 
+    /// The secret.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Admin => "admin-0123456789",
@@ -36,7 +37,7 @@ impl Token {
     }
 }
 
-/// A write.
+/// A write request to the environments of an organization.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Operation {
     Save { name: String, description: String, include_scaling: Option<bool>, by: Token },
@@ -59,16 +60,16 @@ fn one_of(random: &mut Rng, names: &[&str]) -> String {
     names[random.usize(..names.len())].to_owned()
 }
 
-fn description(random: &mut Rng) -> String {
+fn random_description(random: &mut Rng) -> String {
     one_of(random, &["", "what customers see"])
 }
 
-fn flag(random: &mut Rng) -> Option<bool> {
+fn random_flag(random: &mut Rng) -> Option<bool> {
     [None, Some(true), Some(false)][random.usize(..3)]
 }
 
-/// Often the same as before, or one change of it.
-fn running(random: &mut Rng, before: &Running) -> Running {
+/// Often the same as `before`, or with one or a few artifacts changed.
+fn random_running(random: &mut Rng, before: &Running) -> Running {
     let mut running = before.clone();
     for _ in 0..[0, 0, 1, 1, 2, 4][random.usize(..6)] {
         // Those from 200 on have no known fingerprint.
@@ -82,8 +83,8 @@ fn running(random: &mut Rng, before: &Running) -> Running {
 }
 
 impl Operation {
-    /// What makes the environment that every organization has.
-    pub(super) fn home() -> Self {
+    /// Creates [`HOME`] the first time, and changes nothing after that.
+    pub(super) fn save_home_environment() -> Self {
         Self::Save {
             name: HOME.to_owned(),
             description: String::new(),
@@ -93,12 +94,12 @@ impl Operation {
     }
 
     pub(super) fn random(random: &mut Rng, model: &Organization) -> Self {
-        let mut name = one_of(random, &NAMES);
+        let mut name = one_of(random, &ENVIRONMENT_NAMES);
         // Most of what is done is done to what is there.
         if random.u8(..8) > 0 && model.find(&name).is_none() {
             HOME.clone_into(&mut name);
         }
-        let others = &NAMES[1..];
+        let others = &ENVIRONMENT_NAMES[1..];
         match random.u8(..20) {
             0..=11 => {
                 let environment = model.find(&name);
@@ -106,24 +107,27 @@ impl Operation {
                 let count = environment.map_or(0, |environment| environment.snapshots.len());
                 Self::Report {
                     name,
-                    running: running(random, &before.unwrap_or_default()),
-                    // None of them ends near a sum of `faults::JUMPS`.
+                    running: random_running(random, &before.unwrap_or_default()),
+                    // None of them ends near a sum of `faults::CLOCK_JUMPS`.
                     heartbeat: [None, Some(60), Some(3_600)][random.usize(..3)],
                     expected_index: [None, None, Some(count), Some(count + 1)][random.usize(..4)],
                 }
             }
             12..=15 => Self::Save {
                 name: one_of(random, others),
-                description: description(random),
-                include_scaling: flag(random),
+                description: random_description(random),
+                include_scaling: random_flag(random),
                 by: if random.bool() { Token::Admin } else { Token::Reporter },
             },
             16 | 17 => Self::Change {
                 name: one_of(random, others),
-                description: random.bool().then(|| description(random)),
-                include_scaling: flag(random),
+                description: random.bool().then(|| random_description(random)),
+                include_scaling: random_flag(random),
             },
-            18 => Self::Rename { name: one_of(random, others), new_name: one_of(random, &NAMES) },
+            18 => Self::Rename {
+                name: one_of(random, others),
+                new_name: one_of(random, &ENVIRONMENT_NAMES),
+            },
             _ => Self::Archive { name: one_of(random, others) },
         }
     }
@@ -168,7 +172,7 @@ impl Operation {
     }
 }
 
-/// A task for each replica.
+/// A task of a report for each replica.
 fn tasks(running: &Running) -> Vec<Value> {
     let replicas = running.iter().flat_map(|(id, count)| (0..*count).map(move |n| (*id, n)));
     let tasks = (0..).zip(replicas).map(|(number, (id, _))| {

@@ -7,26 +7,28 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
-use super::HISTORIES;
+use super::HISTORIES_PER_WORLD;
 use super::faults::Fault;
 use super::history::{EventCounts, History};
 use super::life::{RecorderFiles, RecorderProcess};
 
-/// Each fault once, in an order of its own, and how often what happened.
-pub(super) async fn run(seed: u64) -> EventCounts {
+/// Runs random histories on one recorder and injects each fault once, in random order. Returns how many
+/// writes ended in which way.
+pub(super) async fn run_with_every_fault(seed: u64) -> EventCounts {
     let mut random = Rng::with_seed(seed);
     let mut place = RecorderFiles::new(seed % 2 == 1);
     let mut life = RecorderProcess::start(&place).await;
-    let mut histories: Vec<_> = (0..HISTORIES).map(|number| History::new(seed, number)).collect();
-    join_all(histories.iter_mut().map(|history| history.begin(&life))).await;
+    let mut histories: Vec<_> =
+        (0..HISTORIES_PER_WORLD).map(|number| History::new(seed, number)).collect();
+    join_all(histories.iter_mut().map(|history| history.create_home_environment(&life))).await;
     let mut faults = Fault::ALL;
     random.shuffle(&mut faults);
     let has_clock = place.has_own_clock;
     for fault in faults.into_iter().filter(|fault| has_clock || *fault != Fault::Clock) {
         println!("seed {seed}: {fault:?}");
         life = fault.inject(&mut place, life, &mut histories, &mut random).await;
-        join_all(histories.iter_mut().map(|history| history.settle(&life))).await;
-        let some = random.usize(..HISTORIES);
+        join_all(histories.iter_mut().map(|history| history.resolve_unanswered_write(&life))).await;
+        let some = random.usize(..HISTORIES_PER_WORLD);
         histories[some].check(&life, true).await;
     }
     join_all(histories.iter_mut().map(|history| history.check(&life, true))).await;
@@ -39,7 +41,7 @@ pub(super) async fn run(seed: u64) -> EventCounts {
     happened
 }
 
-/// The file has exactly the entries that the model has, with every head that was answered.
+/// Asserts that the file's ledgers have exactly the model's entries, with the hash of every answered head.
 fn check_ledgers(place: &RecorderFiles, histories: &[History], random: &mut Rng) {
     let file = place.file();
     let one = &histories[random.usize(..histories.len())];
