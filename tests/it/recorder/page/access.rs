@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
-async fn a_token_as_password_opens_its_organizations_only() {
+async fn token_as_basic_auth_password_opens_only_pages_of_its_organizations() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(
         file,
@@ -48,7 +48,7 @@ async fn a_token_as_password_opens_its_organizations_only() {
 }
 
 #[tokio::test]
-async fn a_browser_without_a_token_is_asked_for_one() {
+async fn page_without_a_valid_token_is_401_with_a_basic_auth_challenge() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "acme-000 label=a org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();

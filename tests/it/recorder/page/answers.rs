@@ -4,7 +4,7 @@ use super::*;
 
 /// `acme/env`: `web:1`, which `web:2` replaces after an hour; a miner that ran for an hour in between;
 /// no report for a day; and then another replica. `acme/other` was reported once, in the beginning.
-async fn story() -> Recorder {
+async fn recorder_with_report_gap() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     recorder.create("other", Some(true)).await;
@@ -25,8 +25,8 @@ async fn story() -> Recorder {
 
 /// A comparison says what a difference of two snapshots does not: the same as `env diff`.
 #[tokio::test]
-async fn a_comparison_shows_what_happened_in_between() {
-    let recorder = story().await;
+async fn compare_page_shows_report_gaps_and_what_ran_only_between_the_snapshots() {
+    let recorder = recorder_with_report_gap().await;
     let words = get(&recorder, "/acme/compare?from=env%231&to=env%234").await.words();
     for expected in [
         "From env#1 recorded 2022-08-22 09:39:22 UTC To env#4 recorded 2022-08-23 11:39:22 UTC",
@@ -61,8 +61,8 @@ async fn a_comparison_shows_what_happened_in_between() {
 }
 
 #[tokio::test]
-async fn the_page_shows_what_ran_at_a_time_in_one_environment_and_in_all() {
-    let recorder = story().await;
+async fn page_at_a_time_shows_what_ran_in_one_environment_or_in_all() {
+    let recorder = recorder_with_report_gap().await;
     for (time, index, expected) in [
         ("2022-08-22+10:00", 1, "web :1"),
         ("2022-08-22T12:39:23%2B02:00", 2, "xmrig :6"),
@@ -101,8 +101,8 @@ async fn the_page_shows_what_ran_at_a_time_in_one_environment_and_in_all() {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_by_a_part_of_a_name() {
-    let recorder = story().await;
+async fn lists_are_filtered_by_a_case_insensitive_part_of_a_name() {
+    let recorder = recorder_with_report_gap().await;
     for (path, shown, hidden) in [
         ("/?name=EN", "env d #4", "other d #1"),
         ("/acme/environments?name=th", "other d #1", "env d #4"),
@@ -127,7 +127,7 @@ async fn lists_are_filtered_by_a_part_of_a_name() {
 
 #[tokio::test]
 async fn the_home_page_shows_what_needs_attention_and_what_changed_in_the_last_day() {
-    let recorder = story().await;
+    let recorder = recorder_with_report_gap().await;
     let page = get(&recorder, "/").await;
     let words = page.words();
     for expected in [

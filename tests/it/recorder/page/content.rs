@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn the_list_of_environments_shows_what_runs_and_for_how_long() {
-    let recorder = rollover().await;
+    let recorder = recorder_with_rollover().await;
     recorder.create("new", None).await;
     let page = get(&recorder, "/").await;
     assert_eq!(page.status, StatusCode::OK);
@@ -22,8 +22,8 @@ async fn the_list_of_environments_shows_what_runs_and_for_how_long() {
 }
 
 #[tokio::test]
-async fn the_timeline_has_lanes_columns_and_rollovers() {
-    let recorder = rollover().await;
+async fn timeline_svg_shows_artifact_lanes_confirmed_times_and_rollovers() {
+    let recorder = recorder_with_rollover().await;
     let page = get(&recorder, "/acme/environments/env?scale=true").await;
     let xml = page.xml();
     let document = Document::parse(&xml).unwrap();
@@ -80,8 +80,8 @@ async fn a_day_without_reports_is_a_gap_in_the_timeline_and_in_the_tables() {
 }
 
 #[tokio::test]
-async fn the_page_of_a_snapshot_shows_everything_about_it() {
-    let recorder = rollover().await;
+async fn snapshot_page_shows_times_reporter_artifacts_changes_and_exits() {
+    let recorder = recorder_with_rollover().await;
     let page = get(&recorder, "/acme/environments/env/snapshots/2").await;
     let words = page.words();
     for expected in [
@@ -117,8 +117,8 @@ async fn the_page_of_a_snapshot_shows_everything_about_it() {
 }
 
 #[tokio::test]
-async fn two_snapshots_are_compared_by_any_expression() {
-    let recorder = rollover().await;
+async fn compare_page_accepts_snapshot_expressions() {
+    let recorder = recorder_with_rollover().await;
     let compared = |from: &str, to: &str| format!("/acme/compare?from={from}&to={to}");
     for (from, to, expected) in [
         ("env%231", "env", "1 exited, 1 started, 0 scaled, 0 unchanged."),
@@ -132,8 +132,8 @@ async fn two_snapshots_are_compared_by_any_expression() {
 }
 
 #[tokio::test]
-async fn no_link_or_form_is_broken() {
-    let recorder = rollover().await;
+async fn every_link_and_form_reachable_from_the_home_page_answers_200() {
+    let recorder = recorder_with_rollover().await;
     recorder.create("empty", None).await;
     let (mut seen, mut ahead) = (BTreeSet::new(), vec!["/".to_owned()]);
     while let Some(path) = ahead.pop() {
@@ -177,8 +177,8 @@ async fn no_link_or_form_is_broken() {
 }
 
 #[tokio::test]
-async fn errors_are_pages() {
-    let recorder = rollover().await;
+async fn errors_are_html_on_page_paths_and_json_on_api_paths() {
+    let recorder = recorder_with_rollover().await;
     for (path, status, expected) in [
         ("/nothing", 404, "There is nothing here"),
         ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
@@ -224,8 +224,8 @@ async fn errors_are_pages() {
 }
 
 #[tokio::test]
-async fn pages_refuse_other_methods() {
-    let recorder = rollover().await;
+async fn pages_answer_405_to_methods_other_than_get_and_head() {
+    let recorder = recorder_with_rollover().await;
     for path in ["/", "/acme/environments/env", "/assets/page.css", "/acme/compare"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let page = send(&recorder, method.clone(), path, None).await;
@@ -239,7 +239,7 @@ async fn pages_refuse_other_methods() {
 
 #[tokio::test]
 async fn every_response_has_security_headers() {
-    let recorder = rollover().await;
+    let recorder = recorder_with_rollover().await;
     for path in [
         "/",
         "/acme/environments/env",

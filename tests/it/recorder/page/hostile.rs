@@ -1,9 +1,10 @@
 use serde_json::json;
 
-use super::provenance::{form, post};
+use super::provenance::{post, send_form};
 use super::*;
 
-const HOSTILE: [&str; 5] = [
+/// Names that are HTML, script or a script URL if they are not escaped.
+const HOSTILE_NAMES: [&str; 5] = [
     "<script>alert(1)</script>\"'&",
     "a</title></svg><script>x</script>:1",
     "\"><img src=x onerror=alert(1)>",
@@ -15,10 +16,10 @@ const HOSTILE: [&str; 5] = [
 async fn names_are_escaped_on_every_page() {
     let recorder = Recorder::start().await;
     let body = json!({
-        "name": "env", "type": "ECS", "description": HOSTILE[0], "include_scaling": true,
+        "name": "env", "type": "ECS", "description": HOSTILE_NAMES[0], "include_scaling": true,
     });
     recorder.put("/environments/acme", body.to_string()).await;
-    for (byte, name) in (1..).zip(HOSTILE) {
+    for (byte, name) in (1..).zip(HOSTILE_NAMES) {
         // Each starts as the one before exits.
         let mut artifact = task(1, name, &digest(byte), 1);
         artifact["cluster_name"] = json!(name);
@@ -39,14 +40,14 @@ async fn names_are_escaped_on_every_page() {
             assert_eq!(page.attributes(name), [""; 0], "{path}");
         }
     }
-    for (index, name) in (1..).zip(HOSTILE) {
+    for (index, name) in (1..).zip(HOSTILE_NAMES) {
         let page = get(&recorder, &format!("/acme/environments/env/snapshots/{index}")).await;
         let whole = name.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(page.words().contains(&whole), "{}", page.words());
         assert!(page.attributes("title").contains(&name.to_owned()), "{name}");
     }
     let history = get(&recorder, "/acme/environments/env").await;
-    for name in HOSTILE {
+    for name in HOSTILE_NAMES {
         assert!(history.attributes("title").contains(&name.to_owned()), "{name}");
         // In the picture's own title of its lane.
         let whole = name.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -58,8 +59,8 @@ async fn names_are_escaped_on_every_page() {
 async fn reported_provenance_is_escaped_on_every_page() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
-    let hostile = HOSTILE[0];
-    for (byte, name) in (1..).zip(HOSTILE) {
+    let hostile = HOSTILE_NAMES[0];
+    for (byte, name) in (1..).zip(HOSTILE_NAMES) {
         let document = json!({
             "fingerprint": digest(byte), "filename": name, "git_commit": digest(byte), "trail_name": "t",
             "commit_url": name, "build_url": "javascript:alert(1)//https://", "repo_url": name,
@@ -74,18 +75,18 @@ async fn reported_provenance_is_escaped_on_every_page() {
         });
         let file = Some(("attachment_file", "<img>'&.txt", "<script>alert(1)</script>"));
         let path = "/attestations/acme/flow/trail/t/custom";
-        form(&recorder, Method::POST, path, &document, file).await;
+        send_form(&recorder, Method::POST, path, &document, file).await;
     }
     let settings = json!({"name": "flow", "description": hostile});
-    let template = format!("version: 1 # {}\ntrail:\n", HOSTILE[1]);
+    let template = format!("version: 1 # {}\ntrail:\n", HOSTILE_NAMES[1]);
     let file = Some(("template_file", "t", &*template));
-    form(&recorder, Method::PUT, "/flows/acme/template_file", &settings, file).await;
+    send_form(&recorder, Method::PUT, "/flows/acme/template_file", &settings, file).await;
     let trail = json!({
         "name": "t", "description": hostile, "origin_url": "data:text/html,<script>",
         "external_urls": {hostile: {"href": "javascript:alert(1)"}},
-        "git_commit_info": {"sha1": hostile, "message": hostile, "url": HOSTILE[3]},
+        "git_commit_info": {"sha1": hostile, "message": hostile, "url": HOSTILE_NAMES[3]},
     });
-    form(&recorder, Method::PUT, "/trails/acme/flow", &trail, None).await;
+    send_form(&recorder, Method::PUT, "/trails/acme/flow", &trail, None).await;
     let tags = json!({"set_tags": {hostile: hostile}}).to_string();
     let answer = recorder.send(Method::PATCH, "/api/v2/tags/acme/flow/flow", None, tags).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -94,7 +95,7 @@ async fn reported_provenance_is_escaped_on_every_page() {
     });
     recorder.put("/allowlists/acme/env", allowed.to_string()).await;
     let mut running: Vec<_> = (1..)
-        .zip(HOSTILE)
+        .zip(HOSTILE_NAMES)
         .map(|(byte, name)| task(u32::from(byte), name, &digest(byte), 1))
         .collect();
     running.push(task(9, hostile, &digest(9), 1));
@@ -162,7 +163,7 @@ async fn invisible_and_reordering_characters_are_escaped() {
 }
 
 #[tokio::test]
-async fn extreme_start_times_are_shown() {
+async fn pages_are_rendered_for_start_times_at_the_limits_of_i64() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
     let artifacts: Vec<_> = (1..)

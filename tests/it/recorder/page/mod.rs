@@ -14,11 +14,11 @@ use serde_json::Value;
 
 use super::server::{Recorder, digest, task};
 
-/// Services and task definitions are links to it: the only ones that lead elsewhere unless a job
-/// reported them.
+/// Where links of services and task definitions lead: no other link leaves the recorder, except those that
+/// a CI job reported.
 const AWS_CONSOLE: &str = "https://eu-central-1.console.aws.amazon.com/ecs/v2/";
 
-/// A page.
+/// The response to a request for a page.
 #[derive(Debug)]
 pub(crate) struct Page {
     status: StatusCode,
@@ -26,6 +26,7 @@ pub(crate) struct Page {
     text: String,
 }
 
+/// Requests a path, with HTTP basic authentication if there is a password.
 async fn send(recorder: &Recorder, method: Method, path: &str, password: Option<&str>) -> Page {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut request = client.request(method, format!("{}{path}", recorder.url));
@@ -42,11 +43,12 @@ pub(crate) async fn get(recorder: &Recorder, path: &str) -> Page {
 }
 
 impl Page {
+    /// Empty if there is none.
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The same as XML, which HTML is but for its first line and the elements that have no end.
+    /// The page as well-formed XML: without its doctype, and with elements such as `meta` closed.
     pub(crate) fn xml(&self) -> String {
         let html = self.text.strip_prefix("<!DOCTYPE html>").unwrap();
         let tags = html.split('<').map(|tag| {
@@ -62,7 +64,7 @@ impl Page {
         words(Document::parse(&xml).unwrap().root())
     }
 
-    /// The values of every attribute with this name.
+    /// The values of all attributes with this name.
     fn attributes(&self, name: &str) -> Vec<String> {
         let xml = self.xml();
         let document = Document::parse(&xml).unwrap();
@@ -70,6 +72,7 @@ impl Page {
         values.map(str::to_owned).collect()
     }
 
+    /// How many elements have this tag name.
     fn count(&self, element: &str) -> usize {
         let xml = self.xml();
         let document = Document::parse(&xml).unwrap();
@@ -77,19 +80,20 @@ impl Page {
     }
 }
 
+/// The text of a node and all nodes below, with one space between words.
 pub(crate) fn words(node: Node<'_, '_>) -> String {
     let texts = node.descendants().filter(Node::is_text).filter_map(|text| text.text());
     texts.collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `replicas` of an artifact without a service's own name.
+/// Tasks of a report: so many replicas of one artifact, whose fingerprint is made of `byte`.
 fn replicas(name: &str, byte: u8, replicas: u32) -> Vec<Value> {
     (0..replicas).map(|id| task(id, name, &digest(byte), 1_661_161_157)).collect()
 }
 
 /// `acme/env` with a rollover of `web` in three snapshots, each but the last a minute long, and the
 /// second confirmed after half of it.
-async fn rollover() -> Recorder {
+async fn recorder_with_rollover() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     let (old, new) =

@@ -4,13 +4,15 @@ use serde_json::json;
 
 use super::*;
 
+/// The git commit of reported artifacts.
 pub(super) const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
-const GIT: &str = "https://github.com/cyber-dojo/runner";
-const TEMPLATE: &str = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - \
+const REPOSITORY_URL: &str = "https://github.com/cyber-dojo/runner";
+/// Expects a `branch-coverage` attestation of each `runner` artifact.
+const FLOW_TEMPLATE: &str = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - \
                         {name: branch-coverage, type: generic}\n";
 
-/// Sends a body as clients send forms: the document, and one file.
-pub(super) async fn form(
+/// Sends `multipart/form-data` as clients do: the document, and a file (its field, name and content).
+pub(super) async fn send_form(
     recorder: &Recorder,
     method: Method,
     path: &str,
@@ -30,48 +32,61 @@ pub(super) async fn form(
     assert!(answer.status.is_success(), "{answer:?}");
 }
 
+/// Posts JSON to a path below `/api/v2`, which answers 201.
 pub(super) async fn post(recorder: &Recorder, path: &str, body: &Value) {
     let path = format!("/api/v2{path}");
     let answer = recorder.send(Method::POST, &path, None, body.to_string()).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
 }
 
-pub(super) fn artifact(byte: u8, name: &str, trail: &str) -> Value {
+/// The JSON that reports an artifact, whose fingerprint is made of `byte`, as built from [`COMMIT`].
+pub(super) fn artifact_report(byte: u8, name: &str, trail: &str) -> Value {
     json!({
         "fingerprint": digest(byte), "filename": name, "git_commit": COMMIT, "trail_name": trail,
-        "template_reference_name": "runner", "commit_url": format!("{GIT}/commit/{COMMIT}"),
-        "build_url": format!("{GIT}/actions/runs/2902808452"), "repo_url": GIT,
+        "template_reference_name": "runner", "commit_url": format!("{REPOSITORY_URL}/commit/{COMMIT}"),
+        "build_url": format!("{REPOSITORY_URL}/actions/runs/2902808452"), "repo_url": REPOSITORY_URL,
         "git_commit_info": {"sha1": COMMIT, "message": "Faster start\n\nmore", "author": "A <a@x>",
-            "timestamp": 1_661_160_000, "branch": "main", "url": format!("{GIT}/commit/{COMMIT}")},
+            "timestamp": 1_661_160_000, "branch": "main", "url": format!("{REPOSITORY_URL}/commit/{COMMIT}")},
     })
 }
 
-pub(super) async fn evidence(recorder: &Recorder, trail: &str, byte: u8, is_compliant: bool) {
+/// Attests the branch coverage of an artifact, with a file.
+pub(super) async fn report_evidence(
+    recorder: &Recorder,
+    trail: &str,
+    byte: u8,
+    is_compliant: bool,
+) {
     let document = json!({
         "attestation_name": "branch-coverage", "artifact_fingerprint": digest(byte),
         "is_compliant": is_compliant, "description": "95 % of branches",
     });
     let path = format!("/attestations/acme/runner/trail/{trail}/generic");
     let file = Some(("attachment_file", "coverage.txt", "95.1"));
-    form(recorder, Method::POST, &path, &document, file).await;
+    send_form(recorder, Method::POST, &path, &document, file).await;
 }
 
 /// Two environments in which run: `runner` (compliant), `saver` (incomplete), a miner (rogue), an
 /// artifact that was reported an hour late, one that is allowed and one without a fingerprint. A
 /// deployment of `runner` was declared to `aws-prod`, and one to `gone`, in which it never started.
-pub(super) async fn story() -> Recorder {
+pub(super) async fn recorder_with_provenance() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("aws-beta", Some(true)).await;
     recorder.create("aws-prod", Some(true)).await;
     let settings = json!({"name": "runner", "description": "Test runner"});
-    let template = Some(("template_file", "t.yml", TEMPLATE));
+    let template = Some(("template_file", "t.yml", FLOW_TEMPLATE));
     let path = "/flows/acme/template_file";
-    form(&recorder, Method::PUT, path, &settings, template).await;
-    post(&recorder, "/artifacts/acme/runner", &artifact(1, "cyberdojo/runner:16d9990", "16d9990"))
-        .await;
+    send_form(&recorder, Method::PUT, path, &settings, template).await;
+    post(
+        &recorder,
+        "/artifacts/acme/runner",
+        &artifact_report(1, "cyberdojo/runner:16d9990", "16d9990"),
+    )
+    .await;
     recorder.advance(62.0);
-    evidence(&recorder, "16d9990", 1, true).await;
-    post(&recorder, "/artifacts/acme/runner", &artifact(2, "cyberdojo/saver:1", "saver")).await;
+    report_evidence(&recorder, "16d9990", 1, true).await;
+    post(&recorder, "/artifacts/acme/runner", &artifact_report(2, "cyberdojo/saver:1", "saver"))
+        .await;
     for environment in ["aws-prod", "gone"] {
         let deployment = json!({"artifact_fingerprint": digest(1), "environment": environment});
         post(&recorder, "/deployments/acme/runner", &deployment).await;
@@ -111,7 +126,7 @@ pub(super) async fn story() -> Recorder {
 
 #[tokio::test]
 async fn tables_show_commit_pipeline_and_state_of_each_artifact() {
-    let recorder = story().await;
+    let recorder = recorder_with_provenance().await;
     let runs = [
         format!(
             "runner :16d9990 reg.example.com/runner:16d9990 {} 16d9990 runner COMPLIANT",
@@ -146,7 +161,7 @@ async fn tables_show_commit_pipeline_and_state_of_each_artifact() {
         for link in [
             &*format!("/acme/artifacts/{}", digest(3)),
             "/acme/flows/runner",
-            &format!("{GIT}/commit/{COMMIT}"),
+            &format!("{REPOSITORY_URL}/commit/{COMMIT}"),
         ] {
             assert!(links.iter().any(|it| it == link), "{path}: {link}");
         }
@@ -155,8 +170,8 @@ async fn tables_show_commit_pipeline_and_state_of_each_artifact() {
 }
 
 #[tokio::test]
-async fn every_page_marks_artifacts_by_the_same_rule() {
-    let recorder = story().await;
+async fn every_page_marks_rogue_late_incomplete_and_non_compliant_artifacts() {
+    let recorder = recorder_with_provenance().await;
     for (path, expected) in [
         ("/", &["rogue", "late", "incomplete"][..]),
         ("/acme/environments", &["rogue", "late", "incomplete"]),
@@ -188,14 +203,14 @@ async fn every_page_marks_artifacts_by_the_same_rule() {
     }
     let words = get(&recorder, "/").await.words();
     assert!(words.contains("5 artifacts, 5 replicas, 1 rogue , 1 late , 1 incomplete"), "{words}");
-    evidence(&recorder, "saver", 2, false).await;
+    report_evidence(&recorder, "saver", 2, false).await;
     let words = get(&recorder, "/acme/environments/aws-prod/snapshots/-1").await.words();
     assert!(words.contains("NON-COMPLIANT missing or non-compliant: branch-coverage"), "{words}");
 }
 
 #[tokio::test]
-async fn nothing_is_rogue_in_an_organization_without_flows() {
-    let recorder = rollover().await;
+async fn no_page_shows_rogue_artifacts_in_an_organization_without_flows() {
+    let recorder = recorder_with_rollover().await;
     for (path, expected) in [
         ("/", 0),
         ("/acme/environments/env", 1),
@@ -213,8 +228,8 @@ async fn nothing_is_rogue_in_an_organization_without_flows() {
 }
 
 #[tokio::test]
-async fn the_page_of_an_artifact_shows_everything_about_it() {
-    let recorder = story().await;
+async fn artifact_page_shows_commit_runs_deployments_evidence_and_events() {
+    let recorder = recorder_with_provenance().await;
     let page = get(&recorder, &format!("/acme/artifacts/{}", digest(1))).await;
     let words = page.words();
     for expected in [
@@ -238,7 +253,7 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
         assert!(words.contains(expected), "{expected}: {words}");
     }
     for link in page.attributes("href").iter().filter(|link| link.starts_with("http")) {
-        assert!(link.starts_with(GIT), "{link}");
+        assert!(link.starts_with(REPOSITORY_URL), "{link}");
     }
     let file =
         page.attributes("href").into_iter().find(|link| link.ends_with("/evidence")).unwrap();
@@ -263,10 +278,12 @@ async fn the_page_of_an_artifact_shows_everything_about_it() {
 }
 
 #[tokio::test]
-async fn pipelines_link_to_trails_and_artifacts() {
-    let recorder = story().await;
+async fn pipeline_and_trail_pages_show_states_and_link_to_trails_and_artifacts() {
+    let recorder = recorder_with_provenance().await;
     let flows = get(&recorder, "/acme/flows").await.words();
-    for expected in ["2 pipelines", "runner Test runner INCOMPLETE of the latest trail", GIT] {
+    for expected in
+        ["2 pipelines", "runner Test runner INCOMPLETE of the latest trail", REPOSITORY_URL]
+    {
         assert!(flows.contains(expected), "{expected}: {flows}");
     }
     let flow = get(&recorder, "/acme/flows/runner").await;
@@ -315,7 +332,7 @@ async fn pipelines_link_to_trails_and_artifacts() {
 
 #[tokio::test]
 async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
-    let recorder = story().await;
+    let recorder = recorder_with_provenance().await;
     let now = 1_661_161_162 + 3_900;
     let old = task(1, "reg.example.com/runner:16d9990", &digest(1), now - 600);
     let new = task(7, "reg.example.com/runner:2", &digest(7), now);
@@ -334,7 +351,7 @@ async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
 
 #[tokio::test]
 async fn a_search_redirects_to_one_result_or_lists_several() {
-    let recorder = story().await;
+    let recorder = recorder_with_provenance().await;
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -380,8 +397,8 @@ async fn a_search_redirects_to_one_result_or_lists_several() {
 }
 
 #[tokio::test]
-async fn every_page_of_an_organization_has_a_search_field() {
-    let recorder = story().await;
+async fn every_page_of_an_organization_has_a_search_form_one_h1_and_valid_labels() {
+    let recorder = recorder_with_provenance().await;
     for path in [
         "/",
         "/acme/environments",

@@ -14,8 +14,8 @@ use super::*;
 /// The most that a page may have, in bytes.
 const MAX_PAGE_BYTES: usize = 1_000_000;
 
-/// 400 artifacts whose names have 300 characters, as of this round.
-fn many(round: u32) -> Vec<Value> {
+/// 400 artifacts whose names have 300 characters; each round has other names and fingerprints.
+fn artifacts_with_long_names(round: u32) -> Vec<Value> {
     (0..400_u32)
         .map(|at| {
             let name = format!("{}/{at}:{round:0>290}", "r".repeat(4));
@@ -26,12 +26,12 @@ fn many(round: u32) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn pages_of_many_artifacts_with_long_names_are_bounded() {
+async fn pages_of_2400_artifacts_with_long_names_are_below_1_mb() {
     let recorder = Recorder::start().await;
     recorder.create("env", Some(true)).await;
     // All of them are replaced each time.
     for round in 0..6 {
-        assert_eq!(recorder.report("env", &many(round)).await, 201);
+        assert_eq!(recorder.report("env", &artifacts_with_long_names(round)).await, 201);
         recorder.advance(60.0);
     }
     for (path, holds) in [
@@ -51,7 +51,7 @@ async fn pages_of_many_artifacts_with_long_names_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_long_history_is_paged() {
+async fn timeline_of_5000_snapshots_is_paged() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", Some(true)).await;
@@ -97,7 +97,7 @@ async fn a_long_history_is_paged() {
 }
 
 #[tokio::test]
-async fn many_environments_are_paged() {
+async fn environment_list_has_25_rows_a_page() {
     let recorder = Recorder::start().await;
     for at in 0..60 {
         recorder.create(&format!("env-{at:02}"), None).await;
@@ -116,7 +116,7 @@ async fn many_environments_are_paged() {
 }
 
 #[tokio::test]
-async fn pages_of_12000_artifacts_with_provenance_are_bounded() {
+async fn pages_of_12000_artifacts_with_provenance_are_below_1_mb() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", Some(true)).await;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Bundle, recorder_with_one_day, verify};
 
 #[tokio::test]
-async fn a_hostile_archive_is_refused_without_being_read_whole() {
+async fn bundle_that_claims_40_gib_or_is_a_pipe_is_rejected_without_being_read_whole() {
     let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let original = bundle.bytes();
@@ -37,7 +37,7 @@ async fn a_hostile_archive_is_refused_without_being_read_whole() {
     assert!(refused.contains("it is not a regular file"), "{refused}");
 }
 
-/// The members of a bundle up to the header of its ledger, which has this size.
+/// The bundle up to and with the tar header of its ledger, which claims this size.
 fn bundle_with_sparse_ledger(original: &[u8], size: u64) -> Vec<u8> {
     let mut archive = tar::Archive::new(original);
     let ledger = archive.entries().unwrap().map(Result::unwrap).last().unwrap();
@@ -51,7 +51,7 @@ fn bundle_with_sparse_ledger(original: &[u8], size: u64) -> Vec<u8> {
 
 /// Runs `script` in the bundle's folder, where `all` has its files unpacked, and gives the path of the
 /// `new.tar` that it makes.
-fn packed_by(bundle: &Bundle, script: &str) -> PathBuf {
+fn repack(bundle: &Bundle, script: &str) -> PathBuf {
     let folder = bundle.folder.path();
     let script = format!("rm -rf all new.tar && mkdir all && tar xf proof.tar -C all && {script}");
     let output = Command::new("sh").args(["-ec", &script]).current_dir(folder).output().unwrap();
@@ -60,7 +60,7 @@ fn packed_by(bundle: &Bundle, script: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn an_archive_that_was_packed_again_has_intact_files() {
+async fn verify_tells_a_repacked_bundle_with_intact_files_from_one_with_changed_files() {
     let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     let head = bundle.head().await.to_string();
@@ -88,9 +88,9 @@ async fn an_archive_that_was_packed_again_has_intact_files() {
         ("ln -s /etc/passwd all/link && tar cf new.tar -C all .", "something else than files"),
         ("tar cf new.tar all", "it has no bundle.json"),
     ] {
-        let error = verify(&packed_by(&bundle, script), &["--head", &head]).await.failed();
+        let error = verify(&repack(&bundle, script), &["--head", &head]).await.failed();
         assert!(error.contains(expected), "{script}: {error}");
     }
-    let same = packed_by(&bundle, "cp proof.tar new.tar");
+    let same = repack(&bundle, "cp proof.tar new.tar");
     verify(&same, &["--head", &head]).await.success();
 }

@@ -8,7 +8,8 @@ use crate::questions::{Answer, ask};
 use crate::recorder::provenance::requests::document;
 use crate::recorder::server::{Recorder, digest, task};
 
-/// Asks the bundle, and checks the note on what the answer rests on.
+/// Runs a question of the command line on the bundle, and returns its output; checks the note that the
+/// answer rests on a bundle.
 async fn ask_bundle(bundle: &Bundle, arguments: &[&str]) -> String {
     let db = ["--db", bundle.path.to_str().unwrap()];
     let Answer { code, out, error } = ask(&[arguments, &db].concat(), &[]).await;
@@ -18,7 +19,7 @@ async fn ask_bundle(bundle: &Bundle, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn an_archived_environment_has_a_bundle() {
+async fn bundle_of_an_archived_environment_says_since_when_and_by_whom() {
     let recorder = recorder_with_one_day().await;
     recorder.advance(60.0);
     let done = recorder.put("/environments/acme/prod/archive", "null").await;
@@ -40,7 +41,7 @@ async fn an_archived_environment_has_a_bundle() {
 }
 
 #[tokio::test]
-async fn a_renamed_environment_has_a_bundle_under_its_present_name() {
+async fn bundle_of_a_renamed_environment_needs_its_present_name_and_lists_old_names() {
     let recorder = recorder_with_one_day().await;
     let rename = async |name: &str, new_name: &str| {
         let body = json!({"new_name": new_name}).to_string();
@@ -78,7 +79,7 @@ async fn a_renamed_environment_has_a_bundle_under_its_present_name() {
 
 /// `web` lacks evidence, `db` was reported late, `nginx` is allowed by name, `envoy` has no fingerprint,
 /// and the miner is rogue.
-async fn origins() -> Recorder {
+async fn recorder_with_every_origin() -> Recorder {
     let recorder = Recorder::start().await;
     recorder.create("prod", None).await;
     let template = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    \
@@ -111,8 +112,8 @@ async fn origins() -> Recorder {
 }
 
 #[tokio::test]
-async fn a_bundle_says_where_what_ran_comes_from_and_what_evidence_is_missing() {
-    let recorder = origins().await;
+async fn bundle_lists_the_origin_of_each_artifact_and_missing_evidence() {
+    let recorder = recorder_with_every_origin().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;
     let members = bundle.members();
@@ -161,7 +162,7 @@ async fn a_bundle_says_where_what_ran_comes_from_and_what_evidence_is_missing() 
 }
 
 #[tokio::test]
-async fn a_bundle_is_only_read_and_one_that_was_changed_answers_nothing() {
+async fn bundle_rejects_writes_and_a_modified_bundle_rejects_questions() {
     let recorder = recorder_with_one_day().await;
     let bundle = Bundle::create(&recorder, &[]).await;
     recorder.stop().await;

@@ -10,16 +10,17 @@ use super::requests::document;
 use crate::recorder::file::on;
 use crate::recorder::server::Recorder;
 
-const PATH: &str = "/attestations/acme/runner/trail/t/generic";
+const ATTESTATIONS_PATH: &str = "/attestations/acme/runner/trail/t/generic";
 
+/// Reports a generic attestation of this name with a file.
 async fn attach(recorder: &Recorder, name: &str, content: &[u8]) {
     let body = json!({"attestation_name": name, "is_compliant": true});
     let body = document(&body, Some(("attachment_file", content)));
-    let answer = recorder.send_parts(Method::POST, PATH, body).await;
+    let answer = recorder.send_parts(Method::POST, ATTESTATIONS_PATH, body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-/// The status of a download, and what it has.
+/// Status and body of the download of the file of an attestation.
 async fn download(recorder: &Recorder, name: &str) -> (StatusCode, Vec<u8>) {
     let path = format!("/attestations/acme/runner/trail/t/{name}");
     let found = recorder.get(&path).await.body;
@@ -28,12 +29,13 @@ async fn download(recorder: &Recorder, name: &str) -> (StatusCode, Vec<u8>) {
     (response.status(), response.bytes().await.unwrap().to_vec())
 }
 
+/// Whether `envsnap verify --attachments` finds something wrong.
 fn verify_fails(file: &Path) -> bool {
     on("verify", file, &["--attachments"]).status.code() != Some(0)
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_not_served_and_is_mended_by_reporting_it_again() {
+async fn damaged_attachment_is_500_until_the_same_file_is_reported_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let content: Vec<u8> =
@@ -66,7 +68,7 @@ async fn a_damaged_file_is_not_served_and_is_mended_by_reporting_it_again() {
 }
 
 #[tokio::test]
-async fn a_file_is_stored_once_whoever_reports_it_and_an_empty_one_is_a_file() {
+async fn equal_attachments_are_stored_once_and_an_empty_one_can_be_downloaded() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     let recorder = Recorder::on(&file).await;

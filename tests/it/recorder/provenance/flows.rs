@@ -25,7 +25,7 @@ impl Recorder {
 }
 
 #[tokio::test]
-async fn flows_and_trails_with_the_name_of_an_address_can_be_read() {
+async fn flows_trails_and_attestations_may_be_named_like_path_segments_of_the_api() {
     let recorder = Recorder::start().await;
     let (flow, trail) = ("template_file", "override");
     assert_eq!(recorder.save_flow(flow, "d").await.status, 201);
@@ -66,7 +66,7 @@ async fn flows_and_trails_with_the_name_of_an_address_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_name_in_a_template_is_no_fingerprint_of_another_artifact() {
+async fn template_reference_name_that_looks_like_a_fingerprint_is_rejected() {
     let recorder = Recorder::start().await;
     let body = json!({
         "fingerprint": digest(1), "filename": "a", "git_commit": "16d9990", "build_url": "https://b",
@@ -79,7 +79,7 @@ async fn a_name_in_a_template_is_no_fingerprint_of_another_artifact() {
 }
 
 #[tokio::test]
-async fn the_old_name_of_a_flow_works_until_another_one_takes_it() {
+async fn old_name_of_a_renamed_flow_works_until_another_flow_takes_it() {
     let recorder = Recorder::start().await;
     recorder.save_flow("old", "the first").await;
     assert_eq!(recorder.rename_flow("old", "new").await.status, 200);
@@ -100,12 +100,12 @@ async fn the_old_name_of_a_flow_works_until_another_one_takes_it() {
     assert_eq!(recorder.get("/artifacts/acme/new/fingerprint/01010").await.status, 200);
 }
 
-fn flow_of(snapshot: &Value) -> &Value {
+fn flow_name_of_first_artifact(snapshot: &Value) -> &Value {
     &snapshot["artifacts"][0]["flows"][0]["flow_name"]
 }
 
 #[tokio::test]
-async fn an_archived_flow_is_out_of_the_lists_and_its_history_stays_readable() {
+async fn archived_flow_is_hidden_from_lists_readable_by_its_new_name_and_not_writable() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     let mut archived = Vec::new();
@@ -117,7 +117,7 @@ async fn an_archived_flow_is_out_of_the_lists_and_its_history_stays_readable() {
         recorder.report("web", &[task(1, "web:1", &digest(byte), 1_661_161_162)]).await;
         assert_eq!(recorder.put("/flows/acme/runner/archive", "null").await.status, 200);
         let snapshot = recorder.get("/snapshots/acme/web/-1").await.body;
-        let name = flow_of(&snapshot).as_str().unwrap().to_owned();
+        let name = flow_name_of_first_artifact(&snapshot).as_str().unwrap().to_owned();
         assert!(name.starts_with("runner-archived-at-16611611"), "{name}");
         assert_eq!(snapshot["artifacts"][0]["origin"]["status"], "known", "{snapshot}");
         archived.push(name);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::recorder::server::{Recorder, digest};
 
+/// Reports a generic attestation of the artifact, with `reason` as its user data.
 async fn attest(recorder: &Recorder, name: &str, is_compliant: bool, reason: &str) {
     let body = json!({"attestation_name": name, "is_compliant": is_compliant,
                       "artifact_fingerprint": digest(1), "user_data": {"reason": reason}});
@@ -12,16 +13,17 @@ async fn attest(recorder: &Recorder, name: &str, is_compliant: bool, reason: &st
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-async fn count(recorder: &Recorder, path: &str) -> usize {
+async fn list_length(recorder: &Recorder, path: &str) -> usize {
     recorder.get(path).await.body.as_array().unwrap().len()
 }
 
-async fn state(recorder: &Recorder) -> Value {
+/// The compliance state of the artifact.
+async fn artifact_state(recorder: &Recorder) -> Value {
     recorder.get("/artifacts/acme/runner/fingerprint/01010").await.body["state"].clone()
 }
 
 #[tokio::test]
-async fn a_repeated_report_is_recorded_once_whatever_came_between() {
+async fn equal_report_within_ten_minutes_is_recorded_once_despite_others_between() {
     let recorder = Recorder::start().await;
     let events = async || {
         let trail = recorder.get("/trails/acme/runner/t").await.body;
@@ -32,7 +34,7 @@ async fn a_repeated_report_is_recorded_once_whatever_came_between() {
         recorder.advance(60.0);
         attest(&recorder, "scan", true, reason).await;
     }
-    assert_eq!(count(&recorder, "/attestations/acme/runner/trail/t/scan").await, 3);
+    assert_eq!(list_length(&recorder, "/attestations/acme/runner/trail/t/scan").await, 3);
     // The trail, the artifact, and three attestations.
     assert_eq!(events().await, 5);
     let other = json!({
@@ -51,7 +53,7 @@ async fn a_repeated_report_is_recorded_once_whatever_came_between() {
 }
 
 #[tokio::test]
-async fn a_result_that_changes_back_within_minutes_is_not_taken_for_a_repetition() {
+async fn attestation_whose_result_changes_back_within_a_minute_is_recorded_again() {
     let recorder = Recorder::start().await;
     recorder.artifact("acme", "runner", "t", &digest(1)).await;
     for (is_compliant, expected) in [
@@ -63,13 +65,13 @@ async fn a_result_that_changes_back_within_minutes_is_not_taken_for_a_repetition
     ] {
         recorder.advance(10.0);
         attest(&recorder, "scan", is_compliant, "r").await;
-        assert_eq!(state(&recorder).await, expected);
+        assert_eq!(artifact_state(&recorder).await, expected);
     }
-    assert_eq!(count(&recorder, "/attestations/acme/runner/trail/t/scan").await, 4);
+    assert_eq!(list_length(&recorder, "/attestations/acme/runner/trail/t/scan").await, 4);
 }
 
 #[tokio::test]
-async fn a_repeated_announcement_has_the_number_of_the_first_and_a_roll_back_its_own() {
+async fn repeated_deployment_report_returns_the_first_number_and_a_rollback_a_new_one() {
     let recorder = Recorder::start().await;
     for byte in [1, 2] {
         recorder.artifact("acme", "runner", "t", &digest(byte)).await;
@@ -90,7 +92,7 @@ async fn a_repeated_announcement_has_the_number_of_the_first_and_a_roll_back_its
 }
 
 #[tokio::test]
-async fn a_withdrawn_artifact_can_be_allowed_again_at_once() {
+async fn removed_allowlist_entry_can_be_added_again_at_once() {
     let recorder = Recorder::start().await;
     let allow = async |reason: &str| {
         let body = json!({"name_pattern": "nginx", "description": reason}).to_string();
@@ -107,11 +109,11 @@ async fn a_withdrawn_artifact_can_be_allowed_again_at_once() {
         assert_eq!(recorder.send(Method::DELETE, &path, Some("any"), "").await.status, 200);
     }
     allow("a").await;
-    assert_eq!(count(&recorder, "/allowlists/acme").await, 1);
+    assert_eq!(list_length(&recorder, "/allowlists/acme").await, 1);
 }
 
 #[tokio::test]
-async fn a_report_is_still_a_repetition_after_a_restart() {
+async fn equal_report_after_a_restart_is_recorded_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");
     for _ in 0..2 {
@@ -122,5 +124,5 @@ async fn a_report_is_still_a_repetition_after_a_restart() {
         recorder.stop().await;
     }
     let recorder = Recorder::on(&file).await;
-    assert_eq!(count(&recorder, "/attestations/acme/runner/trail/t/scan").await, 2);
+    assert_eq!(list_length(&recorder, "/attestations/acme/runner/trail/t/scan").await, 2);
 }
