@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub(crate) use server::Registry;
-use server::{Seen, digest, refusal};
+use server::{ReceivedRequest, digest, refusal};
 
 use crate::command_line::{envsnap, text};
 
@@ -53,15 +53,15 @@ fn as_text(path: &Path) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn fingerprint_of_an_image_is_the_digest_that_its_registry_returns() {
     let registry = Registry::with_tokens(None).await;
-    assert_prints(&registry.ask(&[], &[]), HEX);
+    assert_prints(&registry.run_fingerprint(&[], &[]), HEX);
     let scope = "scope=repository%3Aa%2Fweb%3Apull&service=fake";
     let expected = ["GET /v2/", &format!("GET /token?{scope}"), "HEAD /v2/a/web/manifests/1.2"];
     assert_eq!(registry.lines(), expected);
     for kind in ["oci.image.index", "oci.image.manifest", "distribution.manifest.list"] {
-        assert!(registry.last().header("accept").contains(kind), "{kind}");
+        assert!(registry.last_request().header("accept").contains(kind), "{kind}");
     }
     let document: Value =
-        serde_json::from_slice(&registry.ask(&["-o", "json"], &[]).stdout).unwrap();
+        serde_json::from_slice(&registry.run_fingerprint(&["-o", "json"], &[]).stdout).unwrap();
     let image = registry.image();
     assert_eq!(document, json!({ "artifact": image, "type": "image", "fingerprint": HEX }));
 }
@@ -80,9 +80,9 @@ async fn registry_credentials_come_from_options_variables_or_docker_config() {
     let registry = Registry::with_tokens(Some(user)).await;
     let host = &registry.host;
     let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
-    assert_prints(&registry.ask(&options, &[]), HEX);
+    assert_prints(&registry.run_fingerprint(&options, &[]), HEX);
     let variables = [("KOSLI_REGISTRY_USERNAME", "alice"), ("KOSLI_REGISTRY_PASSWORD", PASSWORD)];
-    assert_prints(&registry.ask(&[], &variables), HEX);
+    assert_prints(&registry.run_fingerprint(&[], &variables), HEX);
 
     let answer = json!({ "ServerURL": host, "Username": "alice", "Secret": PASSWORD });
     let helper = format!("test \"$1\" = get && test \"$(cat)\" = {host} && echo '{answer}'");
@@ -98,28 +98,29 @@ async fn registry_credentials_come_from_options_variables_or_docker_config() {
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
         let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
-        assert_prints(&registry.ask(&[], &variables), HEX);
+        assert_prints(&registry.run_fingerprint(&[], &variables), HEX);
     }
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(".docker")).unwrap();
     let config = json!({ "auths": { host: { "auth": auth } } }).to_string();
     fs::write(home.path().join(".docker/config.json"), config).unwrap();
-    assert_prints(&registry.ask(&[], &[("HOME", as_text(home.path()))]), HEX);
+    assert_prints(&registry.run_fingerprint(&[], &[("HOME", as_text(home.path()))]), HEX);
 
     // The last request is for the image, with the token and nothing else.
-    assert_eq!(registry.last().header("authorization"), format!("Bearer {TOKEN}"));
+    assert_eq!(registry.last_request().header("authorization"), format!("Bearer {TOKEN}"));
     for seen in registry.seen.lock().unwrap().iter() {
         let has_password = seen.header("authorization").starts_with("Basic ");
         assert_eq!(has_password, seen.target.starts_with("/token?"), "{}", seen.line());
     }
 
-    let wrong = registry.error(&["--registry-username", "bob", "--registry-password", "x"], &[]);
+    let wrong = registry
+        .fingerprint_error(&["--registry-username", "bob", "--registry-password", "x"], &[]);
     for part in [&format!("GET http://{host}/token: "), "401", "incorrect password", "\"bob\""] {
         assert!(wrong.contains(part), "{wrong}");
     }
-    let none = registry.error(&[], &[]);
+    let none = registry.fingerprint_error(&[], &[]);
     assert!(none.contains(&format!("sign in with docker login {host}")), "{none}");
-    let half = registry.error(&["--registry-username", "alice"], &[]);
+    let half = registry.fingerprint_error(&["--registry-username", "alice"], &[]);
     assert!(half.contains("Set KOSLI_REGISTRY_PASSWORD as well"), "{half}");
 }
 
@@ -137,7 +138,7 @@ async fn identity_token_is_exchanged_in_a_request_body_and_not_in_a_url() {
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
         let variables = [("DOCKER_CONFIG", directory), ("PATH", &path)];
-        assert_prints(&registry.ask(&[], &variables), HEX);
+        assert_prints(&registry.run_fingerprint(&[], &variables), HEX);
         let seen = registry.seen.lock().unwrap();
         let exchange = seen.iter().rev().find(|seen| seen.method == Method::POST).unwrap();
         assert_eq!(exchange.target, "/token");
@@ -167,7 +168,8 @@ async fn broken_docker_config_or_credential_helper_is_an_error_without_secrets()
         let docker = docker_config(&config, helper);
         let directory = as_text(docker.path());
         let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
-        let error = registry.error(&[], &[("DOCKER_CONFIG", directory), ("PATH", &path)]);
+        let error =
+            registry.fingerprint_error(&[], &[("DOCKER_CONFIG", directory), ("PATH", &path)]);
         assert!(error.contains(expected), "{config}: {error}");
     }
 }
@@ -184,8 +186,8 @@ async fn registry_with_a_basic_challenge_gets_user_name_and_password() {
     })
     .await;
     let options = ["--registry-username", "AWS", "--registry-password", PASSWORD];
-    assert_prints(&registry.ask(&options, &[]), HEX);
-    let none = registry.error(&[], &[]);
+    assert_prints(&registry.run_fingerprint(&options, &[]), HEX);
+    let none = registry.fingerprint_error(&[], &[]);
     assert!(none.contains("asks for a user name and a password, and none are known"), "{none}");
 }
 
@@ -206,12 +208,12 @@ async fn redirect_keeps_credentials_for_the_same_host_and_drops_them_for_another
         _ => (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere.clone())]).into_response(),
     })
     .await;
-    assert_prints(&registry.ask(&[], &[]), HEX);
-    let moved = registry.last();
+    assert_prints(&registry.run_fingerprint(&[], &[]), HEX);
+    let moved = registry.last_request();
     assert_eq!(moved.line(), "HEAD /moved");
     assert_eq!(moved.header("authorization"), format!("Bearer {TOKEN}"));
-    assert_eq!(other.last().line(), "HEAD /blob?X-Signature=s1gnature");
-    assert_eq!(other.last().header("authorization"), "");
+    assert_eq!(other.last_request().line(), "HEAD /blob?X-Signature=s1gnature");
+    assert_eq!(other.last_request().header("authorization"), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +227,7 @@ async fn a_manifest_is_hashed_if_the_registry_sends_no_digest() {
         let hashed = envsnap::snapshot::Fingerprint::from(<[u8; 32]>::from(
             <sha2::Sha256 as sha2::Digest>::digest(MANIFEST),
         ));
-        assert_prints(&registry.ask(&[], &[]), &hashed.to_string());
+        assert_prints(&registry.run_fingerprint(&[], &[]), &hashed.to_string());
         let expected = ["GET /v2/", "HEAD /v2/a/web/manifests/1.2", "GET /v2/a/web/manifests/1.2"];
         assert_eq!(registry.lines(), expected);
     }
@@ -234,7 +236,7 @@ async fn a_manifest_is_hashed_if_the_registry_sends_no_digest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn registry_response_without_a_usable_digest_is_an_error_with_url_and_cause() {
     /// The response to all requests but the first, and a part of the error.
-    type Case = (fn(&str, &Seen) -> Response, &'static str);
+    type Case = (fn(&str, &ReceivedRequest) -> Response, &'static str);
     let cases: [Case; 14] = [
         (
             |_, _| refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
@@ -288,7 +290,7 @@ async fn registry_response_without_a_usable_digest_is_an_error_with_url_and_caus
     ];
     for (answer, expected) in cases {
         let registry = Registry::open(answer).await;
-        let error = registry.error(&[], &[]);
+        let error = registry.fingerprint_error(&[], &[]);
         assert!(error.contains(expected), "{expected}: {error}");
         assert!(
             error.contains(&format!(" http://{}/v2/a/web/manifests/1.2", registry.host)),
@@ -296,7 +298,7 @@ async fn registry_response_without_a_usable_digest_is_an_error_with_url_and_caus
         );
     }
     let limited = Registry::open(|_, _| StatusCode::TOO_MANY_REQUESTS.into_response()).await;
-    limited.error(&[], &[]);
+    limited.fingerprint_error(&[], &[]);
     assert_eq!(limited.lines().len(), 2, "it is left alone: {:?}", limited.lines());
 }
 
@@ -314,7 +316,7 @@ async fn credentials_are_not_sent_to_an_unencrypted_or_invalid_token_server() {
         })
         .await;
         let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
-        let error = registry.error(&options, &[]);
+        let error = registry.fingerprint_error(&options, &[]);
         assert!(error.contains(expected) && error.contains("was not sent"), "{error}");
         assert!(!error.contains("secret"), "{error}");
         assert_eq!(registry.lines(), ["GET /v2/"]);
@@ -335,7 +337,7 @@ async fn credentials_echoed_in_a_registrys_message_are_redacted() {
     })
     .await;
     let options = ["--registry-username", "alice", "--registry-password", PASSWORD];
-    let error = registry.error(&options, &[]);
+    let error = registry.fingerprint_error(&options, &[]);
     assert!(error.contains("DENIED Basic ") && error.contains("alice:[token]"), "{error}");
 }
 

@@ -18,7 +18,7 @@ use crate::command_line::{envsnap, text};
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     pub(super) method: Method,
     /// With what is behind a question mark.
     pub(super) target: String,
@@ -26,43 +26,45 @@ pub(super) struct Seen {
     pub(super) body: String,
 }
 
-impl Seen {
+impl ReceivedRequest {
+    /// Empty if there is none.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// `METHOD TARGET`
     pub(super) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 }
 
-type Answer = Arc<dyn Fn(&str, &Seen) -> Response + Send + Sync>;
+type Answer = Arc<dyn Fn(&str, &ReceivedRequest) -> Response + Send + Sync>;
 
 /// Its host, what arrived, and what it answers.
-type Served = (String, Arc<Mutex<Vec<Seen>>>, Answer);
+type Served = (String, Arc<Mutex<Vec<ReceivedRequest>>>, Answer);
 
-/// A server on a port of loopback.
+/// A container registry on a port of loopback, and the requests that it received.
 pub(crate) struct Registry {
     /// `127.0.0.1:PORT`
     pub(crate) host: String,
-    pub(super) seen: Arc<Mutex<Vec<Seen>>>,
+    pub(super) seen: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Registry {
-    /// That answers by its own host and each request.
+    /// Each request is answered with what `answer` gives for the host of this registry and the request.
     pub(super) async fn start(
-        answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static,
+        answer: impl Fn(&str, &ReceivedRequest) -> Response + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let seen = Arc::<Mutex<Vec<ReceivedRequest>>>::default();
         let state: Served = (host.clone(), Arc::clone(&seen), Arc::new(answer));
         let router = Router::new().fallback(handle).with_state(state);
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { host, seen }
     }
 
-    /// That asks for a token, and issues one to `user`, or to everyone.
+    /// Requires a token, which it issues to `user` (`NAME:PASSWORD`), or to everyone.
     pub(super) async fn with_tokens(user: Option<&'static str>) -> Self {
         Self::start(move |host, seen| {
             let is_authorized = seen.header("authorization") == format!("Bearer {TOKEN}");
@@ -91,9 +93,9 @@ impl Registry {
         .await
     }
 
-    /// That asks for nothing, and answers to what is not the first request as `answer` says.
+    /// Requires no token: `/v2/` is answered 200, and everything else as `answer` says.
     pub(super) async fn open(
-        answer: impl Fn(&str, &Seen) -> Response + Send + Sync + 'static,
+        answer: impl Fn(&str, &ReceivedRequest) -> Response + Send + Sync + 'static,
     ) -> Self {
         Self::start(move |host, seen| match &*seen.target {
             "/v2/" => StatusCode::OK.into_response(),
@@ -102,7 +104,7 @@ impl Registry {
         .await
     }
 
-    /// That has these documents at these paths, for everyone.
+    /// Serves these pairs of path and document without a token, and 404 for other paths.
     pub(crate) async fn serving(documents: Vec<(String, String)>) -> Self {
         Self::open(move |_, seen| match documents.iter().find(|(path, _)| *path == seen.target) {
             Some((_, document)) => document.clone().into_response(),
@@ -111,28 +113,33 @@ impl Registry {
         .await
     }
 
+    /// The reference of the image that a registry with tokens has.
     pub(super) fn image(&self) -> String {
         format!("{}/a/web:1.2", self.host)
     }
 
-    /// The requests that arrived.
+    /// `METHOD TARGET` of each request that arrived.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.seen.lock().unwrap().iter().map(Seen::line).collect()
+        self.seen.lock().unwrap().iter().map(ReceivedRequest::line).collect()
     }
 
-    pub(super) fn last(&self) -> Seen {
+    pub(super) fn last_request(&self) -> ReceivedRequest {
         self.seen.lock().unwrap().last().unwrap().clone()
     }
 
-    /// What `envsnap fingerprint` says of its image.
-    pub(super) fn ask(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    /// Runs `envsnap fingerprint` on the image of this registry.
+    pub(super) fn run_fingerprint(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let image = self.image();
         envsnap(&[&["fingerprint", &image], arguments].concat(), variables)
     }
 
-    /// The error, which holds no secret.
-    pub(super) fn error(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-        let output = self.ask(arguments, variables);
+    /// The one line of standard error of `envsnap fingerprint`, which must fail and print no secret.
+    pub(super) fn fingerprint_error(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> String {
+        let output = self.run_fingerprint(arguments, variables);
         let stderr = text(&output.stderr);
         assert_eq!(
             (output.status.code(), text(&output.stdout)),
@@ -147,19 +154,22 @@ impl Registry {
     }
 }
 
+/// Keeps the request, and answers it.
 async fn handle(State((host, seen, answer)): State<Served>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     let target = parts.uri.to_string();
-    let request = Seen { method: parts.method, target, headers: parts.headers, body };
+    let request = ReceivedRequest { method: parts.method, target, headers: parts.headers, body };
     seen.lock().unwrap().push(request.clone());
     answer(&host, &request)
 }
 
+/// A response without a body, with this SHA-256 as its content digest.
 pub(super) fn digest(hex: &str) -> Response {
     [("docker-content-digest", format!("sha256:{hex}"))].into_response()
 }
 
+/// An error in the form of the OCI distribution specification.
 pub(super) fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({ "errors": [{ "code": code, "message": message, "detail": {} }] });
     (status, body.to_string()).into_response()

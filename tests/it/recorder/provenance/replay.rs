@@ -8,16 +8,18 @@ use super::requests::{Part, document, multipart};
 use crate::recorder::server::Recorder;
 
 const ORG: &str = "cyber-dojo";
-const RUNNER: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+const RUNNER_FINGERPRINT: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
 
 /// The artifact to which the recorded attestations belong.
-const ATTESTED: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const ATTESTED_FINGERPRINT: &str =
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// Requests of client 2.43.1, by their place in the recording.
-const REQUESTS: &str = include_str!("requests.jsonl");
+/// What client 2.43.1 sent: one JSON object a line, by the line of the original recording.
+const RECORDED_REQUESTS: &str = include_str!("requests.jsonl");
 
+/// A request of the client, with a body or with the parts of a form.
 #[derive(Deserialize)]
-struct Request {
+struct RecordedRequest {
     line: u32,
     method: String,
     path: String,
@@ -27,25 +29,25 @@ struct Request {
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
-    parts: Vec<RequestPart>,
+    parts: Vec<RecordedPart>,
 }
 
 #[derive(Deserialize)]
-struct RequestPart {
+struct RecordedPart {
     disposition: String,
     #[serde(rename = "type")]
     content_type: Option<String>,
     data: String,
 }
 
-/// Refused, and why.
-const REFUSED: [(u32, u16, &str); 2] = [
+/// The line of a request that is refused, the status, and why.
+const REFUSED_REQUESTS: [(u32, u16, &str); 2] = [
     (44, 400, "`a.b` cannot be the name of an artifact in a template"),
     (62, 400, "`xxx` is neither a commit nor a fingerprint"),
 ];
 
-/// What the recording takes for granted before one of its requests.
-async fn prepare(recorder: &Recorder, line: u32) {
+/// Creates what the recording has before the request of this line: environment, artifacts and trails.
+async fn create_prerequisites(recorder: &Recorder, line: u32) {
     match line {
         1 => {
             let body = json!({"name": "aws-prod", "type": "ECS", "description": ""});
@@ -55,16 +57,16 @@ async fn prepare(recorder: &Recorder, line: u32) {
         // After 23 the flow is archived, and another one has its name.
         9 | 30 => {
             for trail in ["16d9990", "t", "t1"] {
-                recorder.artifact(ORG, "runner", trail, ATTESTED).await;
-                recorder.artifact(ORG, "runner", trail, RUNNER).await;
+                recorder.artifact(ORG, "runner", trail, ATTESTED_FINGERPRINT).await;
+                recorder.artifact(ORG, "runner", trail, RUNNER_FINGERPRINT).await;
             }
             for flow in ["bad", "nulls"] {
-                recorder.artifact(ORG, flow, "t", RUNNER).await;
+                recorder.artifact(ORG, flow, "t", RUNNER_FINGERPRINT).await;
             }
             let trail = document(&json!({"name": "x"}), None);
             recorder.send_parts(Method::PUT, &format!("/trails/{ORG}/creator-ci"), trail).await;
             let coverage = json!({
-                "attestation_name": "cov", "artifact_fingerprint": ATTESTED, "user_data": {},
+                "attestation_name": "cov", "artifact_fingerprint": ATTESTED_FINGERPRINT, "user_data": {},
                 "is_compliant": false,
             });
             let made = recorder.generic(&format!("{ORG}/runner/trail/t"), &coverage).await;
@@ -73,7 +75,7 @@ async fn prepare(recorder: &Recorder, line: u32) {
         // An artifact of the commit that is asked for.
         45 => {
             let body = json!({
-                "fingerprint": RUNNER, "filename": "cyberdojo/runner:16d9990",
+                "fingerprint": RUNNER_FINGERPRINT, "filename": "cyberdojo/runner:16d9990",
                 "git_commit": "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4", "build_url": "https://b",
                 "commit_url": "https://c", "trail_name": "t1",
             });
@@ -83,7 +85,8 @@ async fn prepare(recorder: &Recorder, line: u32) {
     }
 }
 
-async fn replay(recorder: &Recorder, request: &Request) -> crate::recorder::server::Answer {
+/// Sends a recorded request.
+async fn replay(recorder: &Recorder, request: &RecordedRequest) -> crate::recorder::server::Answer {
     let method: Method = request.method.parse().unwrap();
     if request.parts.is_empty() {
         let body = request.body.clone().unwrap_or_default();
@@ -98,16 +101,16 @@ async fn replay(recorder: &Recorder, request: &Request) -> crate::recorder::serv
 }
 
 #[tokio::test]
-async fn every_recorded_request_is_answered_as_the_client_needs_it() {
+async fn recorded_client_requests_are_answered_200_or_201_and_501_if_not_kept() {
     let recorder = Recorder::start().await;
-    let requests: Vec<Request> =
-        REQUESTS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests: Vec<RecordedRequest> =
+        RECORDED_REQUESTS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(requests.len(), 90);
     for request in &requests {
-        prepare(&recorder, request.line).await;
+        create_prerequisites(&recorder, request.line).await;
         let answer = replay(&recorder, request).await;
         let (line, status) = (request.line, answer.status.as_u16());
-        let refused = REFUSED.iter().find(|(refused, ..)| *refused == line);
+        let refused = REFUSED_REQUESTS.iter().find(|(refused, ..)| *refused == line);
         match refused {
             Some((_, expected, why)) => assert_eq!(status, *expected, "{line}: {why}: {answer:?}"),
             None if request.not_kept => {
@@ -124,11 +127,10 @@ async fn every_recorded_request_is_answered_as_the_client_needs_it() {
     assert_eq!(names, ["bad", "creator-ci", "nulls", "runner"]);
 }
 
-/// Reports that differ in their results only, with the field that is wrong.
 #[tokio::test]
-async fn a_report_of_a_wrong_shape_is_refused_with_the_field() {
+async fn invalid_attestation_is_400_with_the_name_of_the_field() {
     let recorder = Recorder::start().await;
-    recorder.artifact("acme", "runner", "t", RUNNER).await;
+    recorder.artifact("acme", "runner", "t", RUNNER_FINGERPRINT).await;
     let cases = [
         ("generic", json!({}), "attestation_name"),
         ("generic", json!({"attestation_name": "a b", "is_compliant": true}), "attestation_name"),
@@ -187,7 +189,7 @@ async fn a_report_of_a_wrong_shape_is_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_forms_or_too_large_are_refused_and_leave_nothing() {
+async fn attestation_body_that_is_no_form_is_400_too_large_is_413_and_nothing_is_stored() {
     let recorder = Recorder::start().await;
     let path = "/attestations/acme/runner/trail/t/generic";
     let good = json!({"attestation_name": "a", "is_compliant": true});
@@ -219,7 +221,7 @@ async fn bodies_that_are_no_forms_or_too_large_are_refused_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_template_decides_the_state_and_a_bad_one_is_refused() {
+async fn flow_template_decides_the_compliance_state_and_an_invalid_one_is_400() {
     let recorder = Recorder::start().await;
     let save = async |template: &str| {
         let body = document(
@@ -234,7 +236,7 @@ async fn a_template_decides_the_state_and_a_bad_one_is_refused() {
     let good = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - {name: unit-test, type: junit}\n";
     assert_eq!(save(good).await.status, 201);
     assert_eq!(save(good).await.status, 200);
-    recorder.artifact("acme", "runner", "t", RUNNER).await;
+    recorder.artifact("acme", "runner", "t", RUNNER_FINGERPRINT).await;
     let state = async || {
         let artifact = recorder.get("/artifacts/acme/runner/fingerprint/9af401c").await;
         let trail = recorder.get("/trails/acme/runner/t").await;
@@ -246,7 +248,7 @@ async fn a_template_decides_the_state_and_a_bad_one_is_refused() {
     assert_eq!(state().await, ["INCOMPLETE"; 3]);
     let report = async |failures: u64| {
         let body = json!({
-            "attestation_name": "unit-test", "artifact_fingerprint": RUNNER, "user_data": {},
+            "attestation_name": "unit-test", "artifact_fingerprint": RUNNER_FINGERPRINT, "user_data": {},
             "junit_results": [{"name": "s", "failures": failures, "errors": 0, "skipped": 0, "total": 4}],
         });
         let path = "/attestations/acme/runner/trail/t/junit";

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 
 use crate::recorder::server::{Answer, Recorder};
 
+/// The git commit of reported artifacts.
 pub(in crate::recorder) const COMMIT: &str = "4d9c2bcb8922c2e98149143c1e7dc907197dbd3b";
 
+/// Between the parts of a form.
 const BOUNDARY: &str = "2abf8ab1c96d86f2dd901e1b8b026b2e";
 
 /// A part of a body: its content disposition, its type and its content.
 pub(in crate::recorder) type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
 
-/// A body of several parts.
+/// The parts encoded as `multipart/form-data`.
 pub(in crate::recorder) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
     for (disposition, content_type, content) in parts {
@@ -28,11 +30,12 @@ pub(in crate::recorder) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
     body
 }
 
+/// The `Content-Type` of such a body.
 pub(in crate::recorder) fn multipart_type() -> String {
     format!("multipart/form-data; boundary={BOUNDARY}")
 }
 
-/// A document, and a file if there is one.
+/// A `multipart/form-data` body with JSON in its field `data_json`, and a file in the field of this name.
 pub(crate) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
     let json = json.to_string();
     let disposition =
@@ -45,11 +48,12 @@ pub(crate) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {
 }
 
 impl Recorder {
-    /// Sends a body of several parts.
+    /// Sends a `multipart/form-data` body to a path below `/api/v2`.
     pub(crate) async fn send_parts(&self, method: Method, path: &str, body: Vec<u8>) -> Answer {
         self.send_typed(method, &format!("/api/v2{path}"), &multipart_type(), body).await
     }
 
+    /// Posts JSON to a path below `/api/v2`.
     pub(in crate::recorder) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, &format!("/api/v2{path}"), Some("any"), body.to_string()).await
     }
@@ -65,7 +69,7 @@ impl Recorder {
         assert_eq!(answer.status, 201, "{answer:?}");
     }
 
-    /// Reports a generic attestation.
+    /// Reports a generic attestation; `path` is `ORG/FLOW/trail/TRAIL`.
     pub(in crate::recorder) async fn generic(&self, path: &str, json: &Value) -> Answer {
         self.send_parts(
             Method::POST,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::requests::{COMMIT, document};
 use crate::recorder::server::{Recorder, digest, task};
 
+/// The `origin` of the artifact with this name in a snapshot.
 fn origin(snapshot: &Value, name: &str) -> Value {
     let artifacts = snapshot["artifacts"].as_array().unwrap();
     let found = artifacts.iter().find(|artifact| artifact["name"] == name);
@@ -50,7 +51,7 @@ async fn snapshots_diffs_and_events_carry_the_flow_and_the_commit() {
 }
 
 #[tokio::test]
-async fn a_snapshot_says_what_an_artifact_replaced_when_it_started() {
+async fn started_artifact_has_a_deployment_diff_to_the_build_that_it_replaced() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     for (number, name) in [(1, "runner"), (2, "runner"), (3, "saver")] {
@@ -99,7 +100,7 @@ async fn a_snapshot_says_what_an_artifact_replaced_when_it_started() {
 }
 
 #[tokio::test]
-async fn a_late_report_shows_its_delay_until_it_is_allowed() {
+async fn artifact_reported_after_its_start_is_late_with_the_delay_until_it_is_allowed() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     let started = 1_661_161_162;
@@ -141,7 +142,7 @@ async fn a_late_report_shows_its_delay_until_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_said_to_be_in_the_future_does_not_make_an_artifact_known() {
+async fn artifact_with_a_start_time_in_the_future_and_a_later_report_is_late() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     let tomorrow = 1_661_161_162 + 86_400;
@@ -157,7 +158,7 @@ async fn a_start_that_is_said_to_be_in_the_future_does_not_make_an_artifact_know
 }
 
 #[tokio::test]
-async fn an_artifact_of_more_than_a_hundred_trails_is_found_as_it_was_reported_last() {
+async fn artifact_in_101_trails_is_found_with_its_latest_report() {
     let recorder = Recorder::start().await;
     for number in 0..=100 {
         let body = json!({
@@ -190,7 +191,7 @@ async fn an_artifact_of_more_than_a_hundred_trails_is_found_as_it_was_reported_l
 }
 
 #[tokio::test]
-async fn an_attached_file_comes_back_as_a_download() {
+async fn attached_html_file_is_served_as_an_octet_stream_download() {
     let recorder = Recorder::start().await;
     let body = json!({"attestation_name": "scan", "is_compliant": true, "user_data": {"a": 0.85}});
     let file = Some(("attachment_file", &b"<script>alert(1)</script>"[..]));
@@ -215,7 +216,7 @@ async fn an_attached_file_comes_back_as_a_download() {
 }
 
 #[tokio::test]
-async fn deployments_are_numbered_in_their_flow_and_stand_in_the_history() {
+async fn deployments_are_numbered_per_flow_and_listed_in_the_artifact_history() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     recorder.artifact("acme", "runner", "t", &digest(1)).await;
@@ -263,7 +264,7 @@ async fn deployments_are_numbered_in_their_flow_and_stand_in_the_history() {
 }
 
 #[tokio::test]
-async fn without_announcements_deployments_follow_from_snapshots() {
+async fn artifact_start_without_a_reported_deployment_is_listed_as_a_derived_deployment() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     recorder.artifact("acme", "runner", "t", &digest(1)).await;

@@ -1,4 +1,4 @@
-//! Uploads that do not end: what they hold is not missing for others.
+//! Slow and large uploads, which must not keep others from reporting.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,15 +8,15 @@ use tokio::net::TcpStream;
 use super::requests::{document, multipart_type};
 use crate::recorder::server::Recorder;
 
-const SIZE: usize = 10 << 20;
+const ANNOUNCED_BYTES: usize = 10 << 20;
 
-/// A connection that announces an attachment of 10 MB and has sent so much of it.
-async fn begin(recorder: &Recorder, org: &str, sent: usize) -> TcpStream {
+/// Opens a connection, announces an attachment of [`ANNOUNCED_BYTES`], and sends the first `sent` bytes.
+async fn begin_upload(recorder: &Recorder, org: &str, sent: usize) -> TcpStream {
     let address = recorder.url.strip_prefix("http://").unwrap();
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /api/v2/attestations/{org}/runner/trail/t/generic HTTP/1.1\r\nhost: localhost\r\n\
-         content-type: {}\r\ncontent-length: {SIZE}\r\n\r\n",
+         content-type: {}\r\ncontent-length: {ANNOUNCED_BYTES}\r\n\r\n",
         multipart_type()
     );
     connection.write_all(head.as_bytes()).await.unwrap();
@@ -25,11 +25,11 @@ async fn begin(recorder: &Recorder, org: &str, sent: usize) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_that_dribble_do_not_keep_others_from_reporting() {
+async fn slow_uploads_do_not_keep_other_clients_from_reporting() {
     let recorder = Recorder::start().await;
     let mut slow = Vec::new();
     for sent in [1, 300 << 10, 5 << 20, 1, 300 << 10] {
-        slow.push(begin(&recorder, "slow", sent).await);
+        slow.push(begin_upload(&recorder, "slow", sent).await);
     }
     let dribble = tokio::spawn(async move {
         loop {
@@ -53,9 +53,9 @@ async fn uploads_that_dribble_do_not_keep_others_from_reporting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_has_almost_stopped_is_ended() {
+async fn upload_of_ten_bytes_a_second_is_ended_with_408() {
     let recorder = Recorder::start().await;
-    let mut slow = begin(&recorder, "slow", 1 << 20).await;
+    let mut slow = begin_upload(&recorder, "slow", 1 << 20).await;
     let answer = tokio::spawn(async move {
         let mut answer = Vec::new();
         let (mut reader, mut writer) = slow.split();
@@ -76,7 +76,7 @@ async fn an_upload_that_has_almost_stopped_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_large_uploads_at_once_do_not_stop_each_other() {
+async fn twelve_parallel_uploads_of_9_mb_get_201_or_503_and_at_least_two_succeed() {
     let recorder = std::sync::Arc::new(Recorder::start().await);
     let mut uploads = tokio::task::JoinSet::new();
     for number in 0..12_u8 {

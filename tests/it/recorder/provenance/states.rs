@@ -7,31 +7,32 @@ use super::requests::{COMMIT, document};
 use crate::recorder::server::{Answer, Recorder, digest, task};
 
 impl Recorder {
+    /// Saves a flow or a trail, depending on the path, with a template.
     async fn save_template(&self, path: &str, document_fields: &Value, template: &str) -> Answer {
         let body = document(document_fields, Some(("template_file", template.as_bytes())));
         self.send_parts(Method::PUT, path, body).await
     }
 
-    async fn runner(&self) -> Value {
+    async fn runner_artifact(&self) -> Value {
         self.get("/artifacts/acme/runner/fingerprint/01010").await.body
     }
 }
 
-fn scan(is_compliant: bool) -> Value {
+fn scan_attestation(is_compliant: bool) -> Value {
     json!({"attestation_name": "scan", "is_compliant": is_compliant,
            "target_artifacts": ["runner"], "git_commit_info": {"sha1": COMMIT}})
 }
 
 #[tokio::test]
-async fn failed_evidence_stays_whatever_is_reported_of_the_artifact_afterwards() {
+async fn failed_evidence_keeps_an_artifact_non_compliant_when_it_is_reported_again() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;
     recorder.report("web", &[task(1, "web:1", &digest(1), 1_661_161_100)]).await;
     recorder.artifact("acme", "runner", "a", &digest(1)).await;
-    let answer = recorder.generic("acme/runner/trail/a", &scan(false)).await;
+    let answer = recorder.generic("acme/runner/trail/a", &scan_attestation(false)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let states = async || {
-        let artifact = recorder.runner().await;
+        let artifact = recorder.runner_artifact().await;
         let found = recorder.get("/search/acme/sha/01010").await.body;
         let snapshot = recorder.get("/snapshots/acme/web/-1").await.body;
         let listed = recorder.get("/artifacts/acme?flow_name=runner").await.body;
@@ -66,7 +67,7 @@ async fn failed_evidence_stays_whatever_is_reported_of_the_artifact_afterwards()
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(states().await, bad(), "{body}");
     }
-    let artifact = recorder.runner().await;
+    let artifact = recorder.runner_artifact().await;
     assert_eq!(artifact["state_info"], "missing or non-compliant in trail 'a': scan");
     assert_eq!(artifact["evidence"]["scan"]["is_compliant"], false, "{artifact}");
     let snapshot = recorder.get("/snapshots/acme/web/-1").await.body;
@@ -76,13 +77,13 @@ async fn failed_evidence_stays_whatever_is_reported_of_the_artifact_afterwards()
     let of_trail = recorder.get("/artifacts/acme/runner/fingerprint/01010?trail=b").await.body;
     assert_eq!(of_trail["state"], "COMPLIANT", "{of_trail}");
     // What helps is evidence where it is missing.
-    let answer = recorder.generic("acme/runner/trail/a", &scan(true)).await;
+    let answer = recorder.generic("acme/runner/trail/a", &scan_attestation(true)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(states().await, [(); 4].map(|()| json!("COMPLIANT")));
 }
 
 #[tokio::test]
-async fn missing_evidence_is_not_made_good_by_a_trail_that_expects_less() {
+async fn evidence_missing_in_one_trail_keeps_an_artifact_incomplete_despite_another_trail() {
     let recorder = Recorder::start().await;
     let flow = json!({"name": "runner", "description": ""});
     let template = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    - {name: scan, type: generic}\n";
@@ -90,13 +91,13 @@ async fn missing_evidence_is_not_made_good_by_a_trail_that_expects_less() {
     recorder.artifact("acme", "runner", "a", &digest(1)).await;
     recorder.save_template("/trails/acme/runner", &json!({"name": "b"}), "version: 1").await;
     recorder.artifact("acme", "runner", "b", &digest(1)).await;
-    let artifact = recorder.runner().await;
+    let artifact = recorder.runner_artifact().await;
     assert_eq!(artifact["state"], "INCOMPLETE", "{artifact}");
     assert_eq!(artifact["state_info"], "missing or non-compliant in trail 'a': scan");
 }
 
 #[tokio::test]
-async fn an_override_names_the_type_of_what_it_replaces() {
+async fn override_must_name_the_type_of_the_attestation_that_it_replaces() {
     let recorder = Recorder::start().await;
     recorder.artifact("acme", "runner", "t", &digest(1)).await;
     let junit = json!({
@@ -115,16 +116,16 @@ async fn an_override_names_the_type_of_what_it_replaces() {
     assert_eq!(refused.status, 400, "{refused:?}");
     let said = refused.body["errors"]["original_attestation_type"].as_str().unwrap().to_owned();
     assert!(said.contains("'generic'") && said.contains("'junit'"), "{said}");
-    assert_eq!(recorder.runner().await["state"], "NON-COMPLIANT");
+    assert_eq!(recorder.runner_artifact().await["state"], "NON-COMPLIANT");
     assert_eq!(override_as(Some("junit"), true).await.status, 201);
-    assert_eq!(recorder.runner().await["state"], "COMPLIANT");
+    assert_eq!(recorder.runner_artifact().await["state"], "COMPLIANT");
     for kind in [None, Some("")] {
         let refused = override_as(kind, false).await;
         assert_eq!(refused.status, 400, "{kind:?}: {refused:?}");
     }
-    assert_eq!(recorder.runner().await["state"], "COMPLIANT");
+    assert_eq!(recorder.runner_artifact().await["state"], "COMPLIANT");
     assert_eq!(override_as(Some("junit"), false).await.status, 201);
-    assert_eq!(recorder.runner().await["state"], "NON-COMPLIANT");
+    assert_eq!(recorder.runner_artifact().await["state"], "NON-COMPLIANT");
     let missing = json!({"attestation_name": "no", "reason": "r", "new_compliance_status": true,
                          "original_attestation_type": "junit"});
     let answer = recorder.post("/attestations/acme/runner/trail/t/override", &missing).await;
@@ -144,7 +145,7 @@ async fn an_override_names_the_type_of_what_it_replaces() {
 }
 
 #[tokio::test]
-async fn a_template_has_its_version_as_its_users_write_it() {
+async fn template_version_1_is_accepted_in_any_yaml_notation_and_others_are_400() {
     let recorder = Recorder::start().await;
     let save = async |version: &str| {
         let flow = json!({"name": "runner", "description": ""});
@@ -164,7 +165,7 @@ async fn a_template_has_its_version_as_its_users_write_it() {
 }
 
 #[tokio::test]
-async fn the_first_of_very_many_errors_in_a_template_are_named() {
+async fn response_to_2500_template_errors_is_shorter_than_4_kib() {
     let recorder = Recorder::start().await;
     let flow = json!({"name": "runner", "description": ""});
     let wrong = "  - {name: a, type: x}\n".repeat(2_500);
