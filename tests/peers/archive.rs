@@ -20,7 +20,7 @@ pub(crate) const ARCHITECTURE: &str =
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
 
 /// Makes the archive in `directory`, and gives its path.
-pub(crate) async fn make(directory: &Path) -> String {
+pub(crate) async fn package_function(directory: &Path) -> String {
     let bootstrap = release::bootstrap().await;
     let mut archive = Command::new(format!("{ROOT}/deploy/archive"));
     archive.arg(ARCHITECTURE).arg(bootstrap).arg(directory);
@@ -29,7 +29,7 @@ pub(crate) async fn make(directory: &Path) -> String {
 
 /// The archive's content, unpacked.
 async fn unpacked(directory: &Path) -> PathBuf {
-    let archive = make(directory).await;
+    let archive = package_function(directory).await;
     ProgramOutput::wait(Command::new("tar").arg("-xzf").arg(archive).current_dir(directory))
         .await
         .success();

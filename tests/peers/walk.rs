@@ -197,7 +197,7 @@ async fn the_documentation_leads_from_nothing_to_the_deployed_function() {
     assert!(!verified.contains("Without --head"), "{verified}");
 
     // The function, from the archive of a release.
-    archive::make(home.path()).await;
+    archive::package_function(home.path()).await;
     terminal.run("umask 022").await;
     let deploy = blocks("docs/deployment.md", "deploy").remove(0);
     let unpack = deploy.lines().next().unwrap().replace("x86_64", ARCHITECTURE);
