@@ -16,7 +16,7 @@ const HEADER_BYTES: u64 = 32;
 /// The bytes of a frame before its page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// What SQLite's write-ahead log is_next_frame, up to its last commit.
+/// What SQLite's write-ahead log holds, up to its last commit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct LogContent {
     /// The frames of its commits.
@@ -27,7 +27,7 @@ pub(super) struct LogContent {
     pub(super) position_pages: BTreeSet<u32>,
     /// How many pages the database has after its last commit.
     pub(super) database_pages: u32,
-    /// The numbers of all pages that it is_next_frame.
+    /// The numbers of all pages that it holds.
     pub(super) pages: BTreeSet<u32>,
     /// Each position in it, in order.
     pub(super) positions: Vec<Position>,

@@ -48,7 +48,7 @@ pub(super) struct WatchedConnection {
 }
 
 impl WatchedConnection {
-    /// A connection to a database in memory, which has no files to check.
+    /// A connection whose files are not checked: it is in memory, or only reads.
     pub(super) fn unwatched(connection: Connection) -> Self {
         Self { connection, files: None, page_size: 0, notes: None, unsaved_until: None }
     }

@@ -42,7 +42,7 @@ type Write = Box<dyn FnOnce(&Connection) -> Option<(Option<i32>, Answer)> + Send
 
 type Answer = Box<dyn FnOnce(&Result<(), GroupFailure>) + Send>;
 
-/// Why the transaction of a group of writes was not committed.
+/// Why the writes of a group are not acknowledged.
 enum GroupFailure {
     /// SQLite's extended code.
     Sql(i32),
