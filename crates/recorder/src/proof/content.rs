@@ -182,7 +182,7 @@ impl Content {
         self.has_provenance
     }
 
-    /// Why the artifact may run without provenance, and who allowed it: nobody if it is one of AWS's own
+    /// Why the artifact may run without provenance, and who allowed it: no one if it is one of AWS's own
     /// sidecars. `None` if it is not allowed.
     pub(super) fn allowed<'a>(
         &'a self,

@@ -82,7 +82,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// artifacts have provenance is read ten times slower.
 const PREPARED_STATEMENTS: usize = 256;
 
-/// The most artifacts of each environment in a list of environments.
+/// A list of environments shows what runs in one only if it has at most this many artifacts; otherwise
+/// none of it.
 const MAX_LISTED_ARTIFACTS: u64 = 1_000;
 
 /// The store in one SQLite file, or in memory. Clones share it.

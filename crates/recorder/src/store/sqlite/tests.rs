@@ -138,7 +138,7 @@ async fn a_snapshot_has_running_and_just_exited_artifacts() {
 }
 
 #[tokio::test]
-async fn the_latest_snapshot_shows_the_tasks_of_the_latest_report_and_an_earlier_one_its_own() {
+async fn latest_snapshot_has_start_times_of_latest_report_and_earlier_ones_keep_theirs() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 2), (2, 1)]).await;
@@ -159,7 +159,7 @@ async fn the_latest_snapshot_shows_the_tasks_of_the_latest_report_and_an_earlier
 }
 
 #[tokio::test]
-async fn without_scaling_a_change_of_replicas_alone_makes_no_snapshot() {
+async fn replica_change_alone_makes_no_snapshot_if_include_scaling_is_false() {
     let fixture = Fixture::in_memory();
     let settings = EnvironmentSettings { include_scaling: Some(false), ..settings("prod") };
     fixture.store.save_environment("acme", settings, true, "admin").await.unwrap();
@@ -174,7 +174,7 @@ async fn without_scaling_a_change_of_replicas_alone_makes_no_snapshot() {
 }
 
 #[tokio::test]
-async fn an_empty_report_makes_no_first_snapshot_but_a_later_one() {
+async fn empty_report_makes_a_snapshot_only_if_artifacts_ran_before() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     let recorded = fixture.report("prod", &[]).await;
@@ -186,7 +186,7 @@ async fn an_empty_report_makes_no_first_snapshot_but_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_report_that_was_compared_with_another_snapshot_is_refused() {
+async fn report_is_refused_if_its_expected_index_is_not_the_latest() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1)]).await;
@@ -204,7 +204,7 @@ async fn a_report_that_was_compared_with_another_snapshot_is_refused() {
 }
 
 #[tokio::test]
-async fn every_write_returns_the_head() {
+async fn writes_return_the_ledger_head_even_if_nothing_changed() {
     let fixture = Fixture::in_memory();
     let created = fixture.create("prod").await;
     assert_eq!((created.org.as_str(), created.seq), ("acme", 1));
@@ -219,7 +219,7 @@ async fn every_write_returns_the_head() {
 }
 
 #[tokio::test]
-async fn a_time_without_reports_is_recorded_as_not_covered() {
+async fn time_without_reports_beyond_the_heartbeat_is_a_report_gap() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     fixture.report("prod", &[(1, 1)]).await;
@@ -250,7 +250,7 @@ async fn a_time_without_reports_is_recorded_as_not_covered() {
 }
 
 #[tokio::test]
-async fn an_unchanged_report_makes_an_entry_every_six_hours_at_most() {
+async fn unchanged_reports_append_a_confirmation_entry_every_six_hours() {
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
     let mut last = fixture.report("prod", &[(1, 1)]).await.head.seq;
@@ -268,7 +268,7 @@ async fn an_unchanged_report_makes_an_entry_every_six_hours_at_most() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_is_an_entry_and_changes_no_order() {
+async fn clock_set_back_appends_one_correction_entry_and_keeps_snapshot_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshots.db");
     let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
@@ -317,7 +317,7 @@ async fn an_environment_keeps_its_history_when_renamed_archived_and_restored() {
 }
 
 #[tokio::test]
-async fn unchanged_settings_make_no_entry() {
+async fn saving_unchanged_environment_settings_appends_no_ledger_entry() {
     let fixture = Fixture::in_memory();
     let head = fixture.create("prod").await;
     assert_eq!(fixture.create("prod").await, head);
@@ -333,7 +333,7 @@ async fn unchanged_settings_make_no_entry() {
 }
 
 #[tokio::test]
-async fn a_caller_without_may_change_only_creates_environments() {
+async fn caller_without_permission_to_change_can_only_create_environments() {
     let fixture = Fixture::in_memory();
     let save = |settings| fixture.store.save_environment("acme", settings, false, "reporter");
     let head = save(settings("prod")).await.unwrap();
@@ -348,7 +348,7 @@ async fn a_caller_without_may_change_only_creates_environments() {
 }
 
 #[tokio::test]
-async fn environments_beyond_the_list_limit_are_refused() {
+async fn environment_is_refused_if_the_list_of_all_would_exceed_its_byte_limit() {
     let fixture = Fixture::in_memory();
     let names = (0..100).map(|n| format!("{n:0200}")).collect::<Vec<_>>();
     let long = |name: String| EnvironmentSettings {
@@ -374,7 +374,7 @@ fn pattern(text: &str) -> ArtifactPattern {
 }
 
 #[tokio::test]
-async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
+async fn runs_of_an_artifact_are_found_by_fingerprint_and_by_label() {
     let fixture = Fixture::in_memory();
     for name in ["beta", "prod"] {
         fixture.create(name).await;
@@ -398,7 +398,7 @@ async fn when_an_artifact_ran_is_found_by_its_fingerprint_and_by_every_label() {
 }
 
 #[tokio::test]
-async fn too_many_runs_are_refused() {
+async fn more_than_50000_artifact_runs_are_refused() {
     let most = 50_000;
     let fixture = Fixture::in_memory();
     fixture.create("prod").await;
@@ -521,7 +521,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn every_history_is_complete_in_order_and_verifies(steps in steps()) {
+    fn random_histories_match_the_reference_model_and_verify(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
@@ -573,7 +573,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_window_is_shortened_by_many_changes() {
+async fn window_has_fewer_snapshots_if_they_have_thousands_of_changes() {
     let fixture = Fixture::in_memory();
     fixture.create("env").await;
     let entry = |version: u32, artifact: u32| ReportEntry {

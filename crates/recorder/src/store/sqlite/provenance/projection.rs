@@ -35,7 +35,7 @@ pub(in super::super) fn apply(
         Payload::DeploymentReported(deployment) => projection.add_deployment(deployment)?,
         Payload::Allowed(allowed) => projection.add_allowance(allowed)?,
         Payload::AllowanceWithdrawn(withdrawn) => {
-            projection.withdraw_allowance(withdrawn.allowance)?
+            projection.withdraw_allowance(withdrawn.allowance)?;
         }
         _ => {}
     }
