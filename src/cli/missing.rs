@@ -209,6 +209,8 @@ fn find_differences<'a>(
     findings
 }
 
+/// Announced deployments of which nothing started or that were rolled back, and artifacts that run without
+/// an announced deployment.
 fn findings_table(findings: &[Finding<'_>], wide: bool, terminal: &Terminal) -> String {
     let rows: Vec<_> = findings
         .iter()

@@ -155,7 +155,7 @@ impl Reader {
         ] {
             let table = self.envsnap(question).await;
             let json = self.envsnap(&[question, &["-o", "json"]].concat()).await;
-            answers.push((question.join(" "), words(&table), steady(&json)));
+            answers.push((question.join(" "), words(&table), parse_without_times(&json)));
         }
         for question in [
             &["list", "flows"][..],
@@ -170,7 +170,11 @@ impl Reader {
         ] {
             let table = self.kosli(question).await;
             let json = self.kosli(&[question, &["-o", "json"]].concat()).await;
-            answers.push((format!("kosli {}", question.join(" ")), words(&table), steady(&json)));
+            answers.push((
+                format!("kosli {}", question.join(" ")),
+                words(&table),
+                parse_without_times(&json),
+            ));
         }
         answers
     }
@@ -187,7 +191,7 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn steady(text: &str) -> Value {
+fn parse_without_times(text: &str) -> Value {
     fn remove(value: &mut Value) {
         match value {
             Value::Object(fields) => {

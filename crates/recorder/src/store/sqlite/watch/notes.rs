@@ -69,7 +69,8 @@ impl WatchedConnection {
         ))
     }
 
-    /// Writes the position of the last commit and the number of entries to `FILE.lock`, before the commit is acknowledged to a client.
+    /// Writes the position of the last commit and the number of entries to `FILE.lock`, before the commit is
+    /// acknowledged to a client.
     ///
     /// # Errors
     /// They cannot be written, and the commit must not be acknowledged.
