@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::crash::Process;
 use super::server::{Recorder, digest, task, write_secret};
@@ -221,6 +221,77 @@ async fn undelivered_events_are_sent_in_order_after_503_responses_and_a_killed_r
         ["EXITED web:1", "STARTED web:2", "EXITED web:2", "STARTED web:3"],
         "in the order of the snapshots"
     );
+}
+
+/// Tokio's clock passes one backoff at a time, so that the hour takes no hour.
+#[tokio::test]
+async fn receiver_that_was_down_for_an_hour_gets_each_message_once_and_in_order() {
+    /// Longer than the longest wait between two attempts.
+    const BACKOFF: Duration = Duration::from_secs(301);
+    /// Long enough for an attempt to arrive, mostly.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let mut receiver = Receiver::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_secret(file.path(), WEBHOOK_SECRET);
+    let secret = WebhookSecret::from_file(file.path()).unwrap();
+    let store = SqliteStore::in_memory().unwrap();
+    let recorder = Recorder::with(store.clone(), Access::open()).await;
+    recorder.create("env", None).await;
+    let deliveries = Deliveries::new(store, receiver.url.parse().unwrap(), secret, None);
+    let delivered = tokio::spawn(deliveries.await.unwrap().run());
+    recorder.report("env", &[web_task(1)]).await;
+    let (kind, name, first) = receiver.next_event().await;
+    assert_eq!((&*kind, &*name), ("ARTIFACT_STARTED", "web:1"));
+
+    receiver.answer_with(503);
+    for version in 2..=13 {
+        recorder.report("env", &[web_task(version)]).await;
+    }
+    let (_, _, second) = receiver.next_event().await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_hours(1) {
+        pass(BACKOFF).await;
+        // If the attempt before has not ended yet, the next one comes after the next wait.
+        while let Ok(repeated) = timeout(PAUSE, receiver.next_event()).await {
+            assert_eq!(repeated.2, second, "one message at a time");
+        }
+    }
+    assert!(timeout(Duration::from_secs(1), receiver.next_event()).await.is_err());
+
+    receiver.answer_with(204);
+    let message = loop {
+        pass(BACKOFF).await;
+        if let Ok(message) = timeout(Duration::from_secs(5), receiver.next_event()).await {
+            break message;
+        }
+    };
+    assert_eq!(message.2, second);
+    let mut ids = vec![first, message.2];
+    let mut events = vec![format!("{} {}", message.0, message.1)];
+    while events.len() < 24 {
+        let (kind, name, id) = receiver.next_event().await;
+        events.push(format!("{kind} {name}"));
+        ids.push(id);
+    }
+    for (number, events) in (2..=13).zip(events.chunks_mut(2)) {
+        // Those of one snapshot are in the order of the artifacts.
+        events.sort();
+        let (old, new) = (number - 1, number);
+        let expected =
+            [format!("ARTIFACT_EXITED web:{old}"), format!("ARTIFACT_STARTED web:{new}")];
+        assert_eq!(events, expected);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 1 + 24, "each message once");
+    delivered.abort();
+}
+
+/// Lets `time` pass on Tokio's clock.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]
