@@ -1,7 +1,6 @@
-//! The reporter that the server's own client has, and ours, on one account after another: what each
-//! of them reports, case by case.
+//! What `envsnap report` and `kosli snapshot ecs` report of the same account, case by case.
 //!
-//! What the incumbent does was observed with version 2.43.1.
+//! What `kosli` does was observed with version 2.43.1.
 
 mod account;
 mod calls;
@@ -18,145 +17,151 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use crate::programs::ProgramOutput;
-use crate::reporters::{ours, theirs};
+use crate::reporters::{envsnap_report, kosli_snapshot};
 use report::lines;
 
-/// An account, and what each reporter makes of it.
+/// An account, and what each reporter is expected to do with it.
 struct Case {
-    what: &'static str,
+    /// What is special about the account, for messages.
+    description: &'static str,
     world: World,
-    wrong: Box<dyn Fn(&StandIn)>,
+    /// Is called with the stand-in before a reporter runs.
+    inject_fault: Box<dyn Fn(&StandIn)>,
+    /// The filter and its value.
     filter: Option<(Filter, &'static str)>,
-    ours: Expected,
-    theirs: Expected,
+    envsnap: Expected,
+    kosli: Expected,
 }
 
-/// What narrows the scope, as an argument of theirs and a variable of ours.
+/// A filter of clusters or services: `kosli`'s option and envsnap's variable.
 type Filter = (&'static str, &'static str);
 const CLUSTERS: Filter = ("--clusters", "ECS_CLUSTERS");
 const EXCLUDE_CLUSTERS: Filter = ("--exclude", "ECS_EXCLUDE");
 const SERVICES: Filter = ("--services", "ECS_SERVICES");
 const EXCLUDE_SERVICES: Filter = ("--exclude-services", "ECS_EXCLUDE_SERVICES");
 
-/// What a reporter does.
+/// What a reporter is expected to do.
 #[derive(Clone)]
 enum Expected {
-    /// Sends one report of these [lines], and succeeds.
+    /// Sends one report, which has these [lines], and exits with 0.
     Reports(Vec<String>),
-    /// Sends nothing, and succeeds.
-    Nothing,
-    /// Sends nothing, and exits with this code and an error that contains this.
+    /// Sends nothing, and exits with 0.
+    NoReport,
+    /// Sends nothing, and exits with this code and an error that contains this text.
     Fails(i32, &'static str),
-    /// Follows a pointer to nothing in one of its goroutines. Which clusters' tasks another one has
-    /// reported by then, if any, differs from run to run.
+    /// Panics on a nil pointer in one of its goroutines. Whether another one has sent a report by then,
+    /// and of which clusters, differs from run to run.
     Crashes,
 }
-use Expected::{Crashes, Fails, Nothing, Reports};
+use Expected::{Crashes, Fails, NoReport, Reports};
 
+/// [`Reports`] of literals.
 fn reports<const N: usize>(lines: [&str; N]) -> Expected {
     Reports(lines.map(str::to_owned).to_vec())
 }
 
 impl Case {
-    /// The whole account is in scope, and nothing goes wrong in it.
-    fn new(what: &'static str, world: World, ours: Expected, theirs: Expected) -> Self {
-        Self { what, world, wrong: Box::new(|_| {}), filter: None, ours, theirs }
+    /// A case without filter and fault.
+    fn new(description: &'static str, world: World, envsnap: Expected, kosli: Expected) -> Self {
+        Self { description, world, inject_fault: Box::new(|_| {}), filter: None, envsnap, kosli }
     }
 
-    /// Both do the same.
-    fn same_for_both(what: &'static str, world: World, both: Expected) -> Self {
-        Self::new(what, world, both.clone(), both)
+    /// A case in which both reporters are expected to do the same.
+    fn same_result(description: &'static str, world: World, expected: Expected) -> Self {
+        Self::new(description, world, expected.clone(), expected)
     }
 
+    /// This case with a filter in both reporters.
     fn filtered(mut self, filter: Filter, value: &'static str) -> Self {
         self.filter = Some((filter, value));
         self
     }
 
-    fn wrong(mut self, wrong: impl Fn(&StandIn) + 'static) -> Self {
-        self.wrong = Box::new(wrong);
+    /// This case with a change of the stand-in before each reporter runs.
+    fn with_fault(mut self, inject: impl Fn(&StandIn) + 'static) -> Self {
+        self.inject_fault = Box::new(inject);
         self
     }
 
-    async fn stand_in(&self) -> StandIn {
+    /// Starts an ECS stand-in of the account, with the fault.
+    async fn start_stand_in(&self) -> StandIn {
         let ecs = StandIn::start(self.world.clone()).await.unwrap();
-        (self.wrong)(&ecs);
+        (self.inject_fault)(&ecs);
         ecs
     }
 
-    /// What the reporters do otherwise than expected; each has the account to itself.
-    async fn differences(self) -> Vec<String> {
+    /// Runs both reporters, each with a stand-in of its own, and describes what they did otherwise than
+    /// expected. Empty if all is as expected.
+    async fn mismatches(self) -> Vec<String> {
         let filter = self.filter;
-        let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, *value]).collect();
+        let arguments: Vec<_> =
+            filter.iter().flat_map(|((option, _), value)| [*option, *value]).collect();
         // The account is not shared: no part of the quotas is left to others.
         let mut variables = vec![("QUOTA_SHARE", "1")];
-        variables.extend(filter.iter().map(|(of, value)| (of.1, *value)));
-        let ecs = self.stand_in().await;
-        let ours = self.ours.differs(&ours(&ecs.endpoint(), &variables).await);
-        let ecs = self.stand_in().await;
-        let theirs = self.theirs.differs(&theirs(&ecs.endpoint(), &arguments).await);
-        let describe = |who, difference| format!("{}: {who}: {difference}", self.what);
-        let ours = ours.map(|difference| describe("ours", difference));
-        ours.into_iter().chain(theirs.map(|difference| describe("theirs", difference))).collect()
+        variables.extend(filter.iter().map(|((_, variable), value)| (*variable, *value)));
+        let ecs = self.start_stand_in().await;
+        let envsnap = self.envsnap.mismatch(&envsnap_report(&ecs.endpoint(), &variables).await);
+        let ecs = self.start_stand_in().await;
+        let kosli = self.kosli.mismatch(&kosli_snapshot(&ecs.endpoint(), &arguments).await);
+        let describe = |reporter, actual| format!("{}: {reporter}: {actual}", self.description);
+        let envsnap = envsnap.map(|actual| describe("ours", actual));
+        envsnap.into_iter().chain(kosli.map(|actual| describe("theirs", actual))).collect()
     }
 }
 
 impl Expected {
-    /// What a reporter did instead.
-    fn differs(&self, (ended, reports): &(ProgramOutput, Vec<Value>)) -> Option<String> {
+    /// What a reporter did (its output and the reports that it sent) if that is not as expected.
+    fn mismatch(&self, (output, reports): &(ProgramOutput, Vec<Value>)) -> Option<String> {
         let reports: Vec<_> = reports.iter().map(lines).collect();
-        let so = match self {
-            Reports(expected) => ended.code == Some(0) && reports == [expected.clone()],
-            Nothing => ended.code == Some(0) && reports.is_empty(),
-            Fails(code, words) => {
-                ended.code == Some(*code) && ended.stderr.contains(words) && reports.is_empty()
+        let as_expected = match self {
+            Reports(expected) => output.code == Some(0) && reports == [expected.clone()],
+            NoReport => output.code == Some(0) && reports.is_empty(),
+            Fails(code, text) => {
+                output.code == Some(*code) && output.stderr.contains(text) && reports.is_empty()
             }
             Crashes => {
                 let panic = "panic: runtime error: invalid memory address or nil pointer";
-                ended.code == Some(2) && ended.stderr.contains(panic)
+                output.code == Some(2) && output.stderr.contains(panic)
             }
         };
-        (!so).then(|| format!("{:?} {reports:?} {}", ended.code, ended.stderr))
+        (!as_expected).then(|| format!("{:?} {reports:?} {}", output.code, output.stderr))
     }
 }
 
-/// A few at a time, each with its own account and server.
-async fn hold(cases: impl IntoIterator<Item = Case>) {
-    let differences: Vec<_> = futures_util::stream::iter(cases)
-        .map(Case::differences)
-        .buffer_unordered(4)
-        .collect()
-        .await;
-    let differences = differences.concat();
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+/// Runs the cases, four at a time, each with stand-ins and a server of its own.
+async fn assert_cases(cases: impl IntoIterator<Item = Case>) {
+    let mismatches: Vec<_> =
+        futures_util::stream::iter(cases).map(Case::mismatches).buffer_unordered(4).collect().await;
+    let mismatches = mismatches.concat();
+    assert!(mismatches.is_empty(), "{}", mismatches.join("\n"));
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn each_kind_of_task_is_reported_as_the_table_says() {
-    hold(tasks::cases()).await;
+async fn both_reporters_report_tasks_of_each_kind_as_expected() {
+    assert_cases(tasks::cases()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn each_kind_of_container_is_reported_as_the_table_says() {
-    hold(containers::cases()).await;
+async fn both_reporters_report_containers_of_each_kind_as_expected() {
+    assert_cases(containers::cases()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn accounts_of_each_size_are_reported_as_the_table_says() {
-    hold(sizes::cases()).await;
+async fn both_reporters_report_accounts_of_each_size_as_expected() {
+    assert_cases(sizes::cases()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn clusters_and_filters_are_reported_as_the_table_says() {
-    hold(clusters::cases()).await;
+async fn both_reporters_report_filtered_and_deleted_clusters_as_expected() {
+    assert_cases(clusters::cases()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn faults_are_reported_as_the_table_says() {
-    hold(faults::cases()).await;
+async fn both_reporters_handle_faults_of_ecs_as_expected() {
+    assert_cases(faults::cases()).await;
 }

@@ -1,4 +1,5 @@
-//! What a release consists of, before those who judge workflows and units.
+//! Files of the repository and of a release, checked by linters: workflows, the systemd unit, the
+//! Dockerfile, the OpenAPI document and the configurations of Caddy.
 
 use std::process::Stdio;
 
@@ -8,18 +9,18 @@ use crate::programs::{ProgramOutput, ROOT, command};
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn zizmor_finds_nothing_in_the_workflows() {
+async fn zizmor_has_no_findings_in_the_workflows() {
     let mut zizmor = command("zizmor");
     zizmor.args(["--offline", "--persona", "regular", ".github/workflows"]);
-    let found = ProgramOutput::wait(zizmor.current_dir(ROOT)).await;
-    assert_eq!(found.code, Some(0), "{found:?}");
-    assert!(found.stdout.contains("No findings to report"), "{found:?}");
+    let output = ProgramOutput::run(zizmor.current_dir(ROOT)).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("No findings to report"), "{output:?}");
 }
 
-/// Where there is systemd; the program of the unit need not be installed.
+/// Needs systemd. The unit's program is replaced, because it is not installed.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn systemd_takes_the_unit_of_the_recorder_and_finds_little_exposed() {
+async fn systemd_accepts_the_recorder_s_unit_and_rates_its_exposure_low() {
     let folder = tempfile::tempdir().unwrap();
     let unit = std::fs::read_to_string(format!("{ROOT}/deploy/envsnap.service")).unwrap();
     let unit = unit.replace("/usr/local/bin/envsnap", "/bin/true");
@@ -29,39 +30,39 @@ async fn systemd_takes_the_unit_of_the_recorder_and_finds_little_exposed() {
         [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]]
     {
         let mut analyze = Command::new("systemd-analyze");
-        let ended =
-            ProgramOutput::wait(analyze.args(arguments).arg(&path).stdin(Stdio::null())).await;
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(arguments[0] == "security" || ended.stderr.is_empty(), "{ended:?}");
+        let output =
+            ProgramOutput::run(analyze.args(arguments).arg(&path).stdin(Stdio::null())).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(arguments[0] == "security" || output.stderr.is_empty(), "{output:?}");
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn hadolint_finds_nothing_in_the_dockerfile() {
+async fn hadolint_has_no_findings_in_the_dockerfile() {
     let mut hadolint = command("hadolint");
-    let found = ProgramOutput::wait(hadolint.arg("deploy/Dockerfile").current_dir(ROOT)).await;
-    assert_eq!((found.code, &*found.stdout, &*found.stderr), (Some(0), "", ""), "{found:?}");
+    let output = ProgramOutput::run(hadolint.arg("deploy/Dockerfile").current_dir(ROOT)).await;
+    assert_eq!((output.code, &*output.stdout, &*output.stderr), (Some(0), "", ""), "{output:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_openapi_document_is_valid() {
+async fn openapi_spec_validator_accepts_the_openapi_document() {
     let mut validator = command("openapi-spec-validator");
     validator.arg("crates/recorder/src/http/openapi.json").current_dir(ROOT);
-    let checked = ProgramOutput::wait(&mut validator).await;
-    assert_eq!(checked.code, Some(0), "{checked:?}");
-    assert!(checked.stdout.ends_with("OK\n"), "{checked:?}");
+    let output = ProgramOutput::run(&mut validator).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.ends_with("OK\n"), "{output:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn caddy_takes_both_configurations() {
+async fn caddy_accepts_both_configurations() {
     for file in ["deploy/Caddyfile", "deploy/Caddyfile.compose"] {
         let mut caddy = command("caddy");
         caddy.args(["validate", "--adapter", "caddyfile", "--config", file]);
-        let valid = ProgramOutput::wait(caddy.current_dir(ROOT)).await;
-        assert_eq!(valid.code, Some(0), "{file}: {valid:?}");
-        assert!(valid.stdout.contains("Valid configuration"), "{file}: {valid:?}");
+        let output = ProgramOutput::run(caddy.current_dir(ROOT)).await;
+        assert_eq!(output.code, Some(0), "{file}: {output:?}");
+        assert!(output.stdout.contains("Valid configuration"), "{file}: {output:?}");
     }
 }

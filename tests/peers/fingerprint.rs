@@ -1,4 +1,4 @@
-//! Fingerprints beside those of the `kosli` client, of directories and of images.
+//! Fingerprints of directories and of images, compared with those that the `kosli` client prints.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,13 +18,15 @@ use tokio::process::{Child, Command};
 use crate::programs::{ProgramOutput, command, envsnap, eventually, free_port};
 use crate::tls::make_certificates;
 
+/// How many random directories are compared.
 const TREES: u64 = 200;
 
-/// One client takes 50 ms, most of which is its start.
-const AT_ONCE: usize = 4;
+/// How many directories are compared at a time. A client takes 50 ms, most of which is its start.
+const CONCURRENCY: usize = 4;
 
-/// Names that are read as patterns, that are no text, and whose order depends on how they are compared.
-const NAMES: [&[u8]; 18] = [
+/// Names of files and directories: some have characters that are special in patterns, one is not UTF-8,
+/// and the order of some depends on how names are compared.
+const FILE_NAMES: [&[u8]; 18] = [
     b"a",
     b"b.txt",
     b"B.txt",
@@ -45,8 +47,8 @@ const NAMES: [&[u8]; 18] = [
     b"#note",
 ];
 
-/// What is excluded: what a user writes, and what no user would.
-const PATTERNS: [&str; 26] = [
+/// Values of `--exclude`: usual and odd patterns.
+const EXCLUDE_PATTERNS: [&str; 26] = [
     "*.txt",
     "**/*.txt",
     "**/b.txt",
@@ -76,9 +78,10 @@ const PATTERNS: [&str; 26] = [
 ];
 
 /// Patterns that are malformed, alone or with a name in front.
-const MALFORMED: [&str; 3] = ["[", "a\\", "**/[a-"];
+const MALFORMED_PATTERNS: [&str; 3] = ["[", "a\\", "**/[a-"];
 
-/// A directory `tree` in a directory of its own, made by chance from `seed`.
+/// A temporary directory with a directory `tree` of random files, directories, symbolic links and ignore
+/// files in it. The generator was seeded with `seed`, and is returned for further random choices.
 fn random_tree(seed: u64) -> (TempDir, Rng) {
     let mut rng = Rng::with_seed(seed);
     let parent = tempfile::tempdir().unwrap();
@@ -89,7 +92,7 @@ fn random_tree(seed: u64) -> (TempDir, Rng) {
     let mut files = vec![parent.path().join("outside")];
     for number in 0..rng.usize(0..40) {
         let directory = directories[rng.usize(..directories.len())].clone();
-        let path = directory.join(OsStr::from_bytes(NAMES[rng.usize(..NAMES.len())]));
+        let path = directory.join(OsStr::from_bytes(FILE_NAMES[rng.usize(..FILE_NAMES.len())]));
         if fs::symlink_metadata(&path).is_ok() {
             continue;
         }
@@ -107,7 +110,7 @@ fn random_tree(seed: u64) -> (TempDir, Rng) {
                 let targets = if kind == 8 { &files } else { &directories };
                 let target = targets[rng.usize(..targets.len())].clone();
                 let link = directory.join(format!("link{number}"));
-                symlink(if rng.bool() { target } else { relative(&directory, &target) }, link)
+                symlink(if rng.bool() { target } else { relative_path(&directory, &target) }, link)
                     .unwrap();
             }
         }
@@ -117,11 +120,12 @@ fn random_tree(seed: u64) -> (TempDir, Rng) {
             ["# a comment", "", "  ", ".kosli_ignore", " *.log # logs ", "c.log\r", "#note"];
         let mut text = String::new();
         for _ in 0..rng.usize(1..5) {
-            let line = if rng.bool() { lines[rng.usize(..lines.len())] } else { any(&mut rng) };
+            let line =
+                if rng.bool() { lines[rng.usize(..lines.len())] } else { random_pattern(&mut rng) };
             text.push_str(line);
             text.push('\n');
         }
-        // Below the top it means nothing.
+        // Below the top directory, the clients do not read the file.
         for directory in [&root, &directories[rng.usize(..directories.len())]] {
             fs::write(directory.join(".kosli_ignore"), &text).unwrap();
         }
@@ -129,12 +133,13 @@ fn random_tree(seed: u64) -> (TempDir, Rng) {
     (parent, rng)
 }
 
-fn any(rng: &mut Rng) -> &'static str {
-    PATTERNS[rng.usize(..PATTERNS.len())]
+/// A random element of [`EXCLUDE_PATTERNS`].
+fn random_pattern(rng: &mut Rng) -> &'static str {
+    EXCLUDE_PATTERNS[rng.usize(..EXCLUDE_PATTERNS.len())]
 }
 
-/// `target` as seen from `directory`, both below the same temporary directory.
-fn relative(directory: &Path, target: &Path) -> PathBuf {
+/// The relative path of `target` from `directory`, both below the same temporary directory.
+fn relative_path(directory: &Path, target: &Path) -> PathBuf {
     let common = directory.components().zip(target.components()).take_while(|(a, b)| a == b);
     let common = common.count();
     let up = directory.components().skip(common).map(|_| PathBuf::from(".."));
@@ -143,24 +148,24 @@ fn relative(directory: &Path, target: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { ".".into() } else { path }
 }
 
-/// What a program prints of the directory; `None` if it fails.
-async fn fingerprint(program: Command, at: &Path, arguments: &[String]) -> Option<String> {
+/// The fingerprint that `program` prints when it runs in `directory`; `None` if it fails.
+async fn fingerprint(program: Command, directory: &Path, arguments: &[String]) -> Option<String> {
     let mut program = program;
-    let ended = ProgramOutput::wait(
-        program.args(arguments).current_dir(at).env("KOSLI_NO_UPDATE_CHECK", "1"),
+    let output = ProgramOutput::run(
+        program.args(arguments).current_dir(directory).env("KOSLI_NO_UPDATE_CHECK", "1"),
     )
     .await;
-    assert!(ended.code != Some(101), "{ended:?}");
-    (ended.code == Some(0)).then(|| ended.stdout.trim_end().to_owned())
+    assert!(output.code != Some(101), "{output:?}");
+    (output.code == Some(0)).then(|| output.stdout.trim_end().to_owned())
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn directories_have_the_fingerprints_that_the_kosli_client_gives_them() {
-    let compared = futures_util::stream::iter(0..TREES).map(async |seed| {
+async fn random_directories_have_the_fingerprints_that_the_kosli_client_prints() {
+    let comparisons = futures_util::stream::iter(0..TREES).map(async |seed| {
         let (parent, mut rng) = random_tree(seed);
         let root = parent.path().join("tree");
-        let (at, given) = match rng.u8(..5) {
+        let (working_directory, path) = match rng.u8(..5) {
             0 => (root.clone(), ".".to_owned()),
             1 => (parent.path().to_owned(), "./tree/".to_owned()),
             2 => (PathBuf::from("/"), root.to_str().unwrap().to_owned()),
@@ -168,32 +173,33 @@ async fn directories_have_the_fingerprints_that_the_kosli_client_gives_them() {
         };
         let mut excludes = Vec::new();
         for _ in 0..rng.usize(..4) {
-            let one = any(&mut rng).to_owned();
+            let pattern = random_pattern(&mut rng).to_owned();
             let value = match rng.u8(..12) {
-                0 => MALFORMED[rng.usize(..MALFORMED.len())].to_owned(),
+                0 => MALFORMED_PATTERNS[rng.usize(..MALFORMED_PATTERNS.len())].to_owned(),
                 1 => ".kosli_ignore".to_owned(),
-                2 => format!("{one},{}", any(&mut rng)),
-                3 => format!("\"{one}\",a"),
-                _ => one,
+                2 => format!("{pattern},{}", random_pattern(&mut rng)),
+                3 => format!("\"{pattern}\",a"),
+                _ => pattern,
             };
             excludes.extend(["--exclude".to_owned(), value]);
         }
-        let with = |first: &[&str]| -> Vec<String> {
-            let first = first.iter().map(|&it| it.to_owned());
-            first.chain(excludes.clone()).chain([given.clone()]).collect()
+        let arguments = |subcommand: &[&str]| -> Vec<String> {
+            let subcommand = subcommand.iter().map(|&it| it.to_owned());
+            subcommand.chain(excludes.clone()).chain([path.clone()]).collect()
         };
-        let theirs = with(&["fingerprint", "--artifact-type", "dir"]);
-        let theirs = fingerprint(command("kosli"), &at, &theirs).await;
-        let ours = fingerprint(envsnap(), &at, &with(&["fingerprint"])).await;
-        let kept = if ours == theirs { String::new() } else { parent.keep().display().to_string() };
-        assert_eq!(ours, theirs, "seed {seed}: {given} {excludes:?} in {kept}");
-        (ours, !excludes.is_empty())
+        let kosli_arguments = arguments(&["fingerprint", "--artifact-type", "dir"]);
+        let expected = fingerprint(command("kosli"), &working_directory, &kosli_arguments).await;
+        let actual = fingerprint(envsnap(), &working_directory, &arguments(&["fingerprint"])).await;
+        let kept =
+            if actual == expected { String::new() } else { parent.keep().display().to_string() };
+        assert_eq!(actual, expected, "seed {seed}: {path} {excludes:?} in {kept}");
+        (actual, !excludes.is_empty())
     });
-    let compared: Vec<_> = compared.buffer_unordered(AT_ONCE).collect().await;
-    // That neither of them only fails, or finds nothing.
-    let distinct: std::collections::HashSet<_> = compared.iter().collect();
-    let failed = compared.iter().filter(|(fingerprint, _)| fingerprint.is_none()).count();
-    let excluded = compared.iter().filter(|(_, excludes)| *excludes).count();
+    let results: Vec<_> = comparisons.buffer_unordered(CONCURRENCY).collect().await;
+    // The fingerprints differ, most runs succeed, and many have `--exclude`.
+    let distinct: std::collections::HashSet<_> = results.iter().collect();
+    let failed = results.iter().filter(|(fingerprint, _)| fingerprint.is_none()).count();
+    let excluded = results.iter().filter(|(_, excludes)| *excludes).count();
     println!("{failed} failed, {excluded} with options, {} distinct", distinct.len());
     assert!(
         distinct.len() > 120 && failed < 40 && excluded > 100,
@@ -202,9 +208,11 @@ async fn directories_have_the_fingerprints_that_the_kosli_client_gives_them() {
     );
 }
 
-/// A container registry with one user.
+/// A container registry with one user, `alice`, and TLS.
 struct Registry {
+    /// Its certificates, configuration and data.
     files: TempDir,
+    /// Address and port.
     host: String,
     _process: Child,
 }
@@ -212,26 +220,29 @@ struct Registry {
 impl Registry {
     async fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
-        let at = files.path();
-        make_certificates(at).await;
-        fs::write(at.join("users"), format!("alice:{PASSWORD_HASH}\n")).unwrap();
+        let directory = files.path();
+        make_certificates(directory).await;
+        fs::write(directory.join("users"), format!("alice:{PASSWORD_HASH}\n")).unwrap();
         let host = format!("127.0.0.1:{}", free_port());
         let config = json!({
             "version": 0.1,
             "log": { "level": "error" },
-            "storage": { "filesystem": { "rootdirectory": at.join("data") } },
-            "auth": { "htpasswd": { "realm": "test", "path": at.join("users") } },
+            "storage": { "filesystem": { "rootdirectory": directory.join("data") } },
+            "auth": { "htpasswd": { "realm": "test", "path": directory.join("users") } },
             "http": {
                 "addr": host,
                 "secret": "secret",
-                "tls": { "certificate": at.join("server.pem"), "key": at.join("server.key") },
+                "tls": {
+                    "certificate": directory.join("server.pem"),
+                    "key": directory.join("server.key"),
+                },
             },
         });
-        // YAML is a superset of it.
-        fs::write(at.join("config.yml"), config.to_string()).unwrap();
+        // The registry reads YAML, of which JSON is a subset.
+        fs::write(directory.join("config.yml"), config.to_string()).unwrap();
         let process = command("docker-registry")
             .arg("serve")
-            .arg(at.join("config.yml"))
+            .arg(directory.join("config.yml"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -246,35 +257,39 @@ impl Registry {
         registry
     }
 
-    /// The answer to a request with the last of `arguments` as path, and its status.
+    /// Runs `curl` with options and, as the last of `arguments`, a URL or a path of the registry. Returns the
+    /// response with the HTTP status at its end.
     async fn curl(&self, arguments: &[&str]) -> String {
-        let (path, options) = arguments.split_last().unwrap();
-        let ended = ProgramOutput::wait(
+        let (url, options) = arguments.split_last().unwrap();
+        let output = ProgramOutput::run(
             Command::new("curl")
                 .args(["-sS", "-w", "%{http_code}", "-u", "alice:pa55word", "--cacert"])
                 .arg(self.files.path().join("root.pem"))
                 .args(options)
-                .arg(if path.starts_with('/') {
-                    format!("https://{}{path}", self.host)
+                .arg(if url.starts_with('/') {
+                    format!("https://{}{url}", self.host)
                 } else {
-                    (*path).to_owned()
+                    (*url).to_owned()
                 }),
         )
         .await;
-        ended.stdout + &ended.stderr
+        output.stdout + &output.stderr
     }
 
+    /// Uploads a blob to the repository `a/web`.
     async fn push_blob(&self, content: &str) {
-        let begun = self.curl(&["-i", "-X", "POST", "/v2/a/web/blobs/uploads/"]).await;
-        let header = begun.lines().find_map(|line| line.strip_prefix("location: "));
-        let location = header.unwrap_or_else(|| panic!("{begun}")).trim();
+        let response = self.curl(&["-i", "-X", "POST", "/v2/a/web/blobs/uploads/"]).await;
+        let header = response.lines().find_map(|line| line.strip_prefix("location: "));
+        let location = header.unwrap_or_else(|| panic!("{response}")).trim();
         let url = format!("{location}&digest=sha256:{}", sha256(content));
-        let status = self.curl(&["-X", "PUT", "-H", OCTETS, "--data-binary", content, &url]).await;
+        let status =
+            self.curl(&["-X", "PUT", "-H", OCTET_STREAM, "--data-binary", content, &url]).await;
         assert!(status.ends_with("201"), "{status}");
     }
 
-    async fn push_manifest(&self, tag: &str, kind: &str, manifest: &str) {
-        let header = format!("Content-Type: {kind}");
+    /// Uploads a manifest of this media type to the repository `a/web`, as `tag`.
+    async fn push_manifest(&self, tag: &str, media_type: &str, manifest: &str) {
+        let header = format!("Content-Type: {media_type}");
         let path = format!("/v2/a/web/manifests/{tag}");
         let status =
             self.curl(&["-X", "PUT", "-H", &header, "--data-binary", manifest, &path]).await;
@@ -282,21 +297,23 @@ impl Registry {
     }
 }
 
-const OCTETS: &str = "Content-Type: application/octet-stream";
+/// The header of a blob.
+const OCTET_STREAM: &str = "Content-Type: application/octet-stream";
 
-/// bcrypt of `pa55word`.
+/// The bcrypt hash of `pa55word`, the password of `alice`.
 const PASSWORD_HASH: &str = "$2b$04$abcdefghijklmnopqrstuupn6eahIV9Ml9lnlQtVt1Wes7/c.Zj26";
 
+/// The SHA-256 of `text`, as 64 hexadecimal digits.
 fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn images_have_the_digests_that_the_kosli_client_finds_in_a_registry() {
+async fn images_in_a_registry_have_the_fingerprints_that_the_kosli_client_prints() {
     let registry = Registry::start().await;
     registry.push_blob("{}").await;
-    let manifest = |layers: &str| {
+    let manifest = |annotation: &str| {
         json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -306,15 +323,15 @@ async fn images_have_the_digests_that_the_kosli_client_finds_in_a_registry() {
                 "size": 2,
             },
             "layers": [],
-            "annotations": { "layers": layers },
+            "annotations": { "layers": annotation },
         })
         .to_string()
     };
     let (amd64, arm64) = (manifest("x"), manifest("y"));
-    let oci = "application/vnd.oci.image";
-    let entry = |text: &str, architecture: &str| {
+    let media_type_prefix = "application/vnd.oci.image";
+    let index_entry = |text: &str, architecture: &str| {
         json!({
-            "mediaType": format!("{oci}.manifest.v1+json"),
+            "mediaType": format!("{media_type_prefix}.manifest.v1+json"),
             "digest": format!("sha256:{}", sha256(text)),
             "size": text.len(),
             "platform": { "architecture": architecture, "os": "linux" },
@@ -322,44 +339,45 @@ async fn images_have_the_digests_that_the_kosli_client_finds_in_a_registry() {
     };
     let index = json!({
         "schemaVersion": 2,
-        "mediaType": format!("{oci}.index.v1+json"),
-        "manifests": [entry(&amd64, "amd64"), entry(&arm64, "arm64")],
+        "mediaType": format!("{media_type_prefix}.index.v1+json"),
+        "manifests": [index_entry(&amd64, "amd64"), index_entry(&arm64, "arm64")],
     })
     .to_string();
     for (tag, kind, text) in
         [("amd64", "manifest", &amd64), ("arm64", "manifest", &arm64), ("1.2", "index", &index)]
     {
-        registry.push_manifest(tag, &format!("{oci}.{kind}.v1+json"), text).await;
+        registry.push_manifest(tag, &format!("{media_type_prefix}.{kind}.v1+json"), text).await;
     }
 
-    let at = registry.files.path();
-    let docker = at.join(".docker");
-    fs::create_dir(&docker).unwrap();
+    let directory = registry.files.path();
+    let docker_config = directory.join(".docker");
+    fs::create_dir(&docker_config).unwrap();
     // alice:pa55word
     let config = json!({ "auths": { &registry.host: { "auth": "YWxpY2U6cGE1NXdvcmQ=" } } });
-    fs::write(docker.join("config.json"), config.to_string()).unwrap();
-    let options = ["--registry-username", "alice", "--registry-password", "pa55word"];
-    let wrong = ["--registry-username", "alice", "--registry-password", "wrong"];
-    let (own, without_docker) = (at.to_owned(), at.join("data"));
+    fs::write(docker_config.join("config.json"), config.to_string()).unwrap();
+    let credentials = ["--registry-username", "alice", "--registry-password", "pa55word"];
+    let wrong_credentials = ["--registry-username", "alice", "--registry-password", "wrong"];
+    let (home_with_credentials, home_without_credentials) =
+        (directory.to_owned(), directory.join("data"));
     for (tag, options, home, expected) in [
-        ("1.2", &options[..], &without_docker, Some(sha256(&index))),
-        ("1.2", &[], &own, Some(sha256(&index))),
-        ("amd64", &options, &without_docker, Some(sha256(&amd64))),
-        ("arm64", &[], &own, Some(sha256(&arm64))),
-        ("nosuch", &options, &without_docker, None),
-        ("1.2", &wrong, &own, None),
-        ("1.2", &[], &without_docker, None),
+        ("1.2", &credentials[..], &home_without_credentials, Some(sha256(&index))),
+        ("1.2", &[], &home_with_credentials, Some(sha256(&index))),
+        ("amd64", &credentials, &home_without_credentials, Some(sha256(&amd64))),
+        ("arm64", &[], &home_with_credentials, Some(sha256(&arm64))),
+        ("nosuch", &credentials, &home_without_credentials, None),
+        ("1.2", &wrong_credentials, &home_with_credentials, None),
+        ("1.2", &[], &home_without_credentials, None),
     ] {
         let image = format!("{}/a/web:{tag}", registry.host);
-        for (mut program, first) in [
+        for (mut program, subcommand) in [
             (envsnap(), &["fingerprint"][..]),
             (command("kosli"), &["fingerprint", "--artifact-type", "oci"]),
         ] {
-            program.env("SSL_CERT_FILE", at.join("root.pem")).env("HOME", home);
-            let arguments = first.iter().chain(options).map(|&it| it.to_owned());
+            program.env("SSL_CERT_FILE", directory.join("root.pem")).env("HOME", home);
+            let arguments = subcommand.iter().chain(options).map(|&it| it.to_owned());
             let arguments: Vec<_> = arguments.chain([image.clone()]).collect();
-            let found = fingerprint(program, at, &arguments).await;
-            assert_eq!(found, expected, "{arguments:?}");
+            let actual = fingerprint(program, directory, &arguments).await;
+            assert_eq!(actual, expected, "{arguments:?}");
         }
     }
 }

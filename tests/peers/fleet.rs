@@ -1,31 +1,36 @@
-//! One function for several accounts and regions, in the AWS emulator.
+//! One function that reports several accounts and regions, in the AWS emulator.
 
 use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
 use crate::programs::{ACCOUNT, ProgramOutput, REGION, ROOT};
-use crate::recorder::{ORG, Recorder, WRITES};
+use crate::recorder::{ORG, Recorder, WRITE_TOKEN};
 use crate::release::{self, sam};
 
 const OTHER_ACCOUNT: &str = "123456789012";
 const OTHER_REGION: &str = "eu-west-1";
-const EXTERNAL_ID: &str = "envsnap-a1b2c3";
-const TOKEN: &str = "/envsnap/token";
 
-/// `sam deploy` of a template, with these parameters.
-async fn deploy(aws: &Emulator, template: &str, stack: &str, parameters: &[String]) {
-    let mut deploy = sam();
-    deploy
+/// The external ID that the role in the other account requires.
+const EXTERNAL_ID: &str = "envsnap-a1b2c3";
+
+/// The SSM parameter with the recorder's token.
+const TOKEN_PARAMETER: &str = "/envsnap/token";
+
+/// `sam deploy` of a template, with parameters as `NAME=VALUE`.
+async fn sam_deploy(aws: &Emulator, template: &str, stack: &str, parameters: &[String]) {
+    let mut command = sam();
+    command
         .args(["deploy", "--template-file", template, "--stack-name", stack, "--resolve-s3"])
         .args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"])
         .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
         .args(parameters)
         .envs(aws.variables());
-    ProgramOutput::wait(&mut deploy).await.success();
+    ProgramOutput::run(&mut command).await.success();
 }
 
-fn images(environment: &Value) -> Vec<&str> {
+/// The names of the artifacts in an outcome of the function, an element of `environments`.
+fn artifact_names(environment: &Value) -> Vec<&str> {
     let artifacts = environment["artifacts"].as_array().unwrap();
     artifacts.iter().map(|artifact| artifact["name"].as_str().unwrap()).collect()
 }
@@ -36,13 +41,13 @@ async fn one_function_reports_several_accounts_and_regions() {
     release::bootstrap().await;
     let recorder = Recorder::start().await;
     let home = Emulator::start().await;
-    let west = home.elsewhere(ACCOUNT, OTHER_REGION).await;
-    let other = home.elsewhere(OTHER_ACCOUNT, REGION).await;
+    let west = home.in_account_and_region(ACCOUNT, OTHER_REGION).await;
+    let other = home.in_account_and_region(OTHER_ACCOUNT, REGION).await;
     for (aws, image) in [(&home, "home:1"), (&west, "west:1"), (&other, "other:1")] {
         aws.create_cluster("app").await;
         aws.create_service("app", "web", 2, &[image]).await;
     }
-    home.put_secret(TOKEN, WRITES).await;
+    home.put_secret(TOKEN_PARAMETER, WRITE_TOKEN).await;
     let role = format!("arn:aws:iam::{OTHER_ACCOUNT}:role/envsnap-reader");
     let environments = json!([
         {"name": "home", "clusters": ["app"]},
@@ -54,25 +59,25 @@ async fn one_function_reports_several_accounts_and_regions() {
         format!("RoleArns={role}"),
         format!("KosliOrg={ORG}"),
         format!("KosliHost={}", recorder.url),
-        format!("TokenParameter={TOKEN}"),
+        format!("TokenParameter={TOKEN_PARAMETER}"),
         "AutoCreateEnvironment=true".to_owned(),
         "TaskEvents=false".to_owned(),
         "Schedule=60".to_owned(),
     ];
-    deploy(&home, ".aws-sam/build/template.yaml", "fleet", &parameters).await;
+    sam_deploy(&home, ".aws-sam/build/template.yaml", "fleet", &parameters).await;
     let parameters = [
-        format!("ReporterRoleArn={}", home.output("fleet", "RoleArn").await),
+        format!("ReporterRoleArn={}", home.stack_output("fleet", "RoleArn").await),
         format!("ExternalId={EXTERNAL_ID}"),
     ];
-    deploy(&other, &format!("{ROOT}/fleet/reader-role.yaml"), "reader", &parameters).await;
-    assert_eq!(other.output("reader", "RoleArn").await, role);
+    sam_deploy(&other, &format!("{ROOT}/fleet/reader-role.yaml"), "reader", &parameters).await;
+    assert_eq!(other.stack_output("reader", "RoleArn").await, role);
 
-    let function = home.output("fleet", "FunctionName").await;
-    let answer = home.invoke(&function, &json!({})).await;
-    let environments = answer["environments"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let function = home.stack_output("fleet", "FunctionName").await;
+    let response = home.invoke(&function, &json!({})).await;
+    let environments = response["environments"].as_array().unwrap_or_else(|| panic!("{response}"));
     let reported: Vec<_> = environments
         .iter()
-        .map(|environment| (environment["outcome"].as_str().unwrap(), images(environment)))
+        .map(|environment| (environment["outcome"].as_str().unwrap(), artifact_names(environment)))
         .collect();
     assert_eq!(
         reported,
@@ -80,14 +85,14 @@ async fn one_function_reports_several_accounts_and_regions() {
     );
 
     let cluster = |name: &str| format!("arn:aws:ecs:{REGION}:{OTHER_ACCOUNT}:cluster/{name}");
-    let change = |name: &str| {
+    let task_state_change = |name: &str| {
         json!({"source": "aws.ecs", "detail-type": "ECS Task State Change",
                "detail": {"clusterArn": cluster(name)}})
     };
-    let answer = home.invoke(&function, &change("app")).await;
-    let looked: Vec<_> =
-        answer["environments"].as_array().unwrap().iter().map(|e| &e["environment"]).collect();
-    assert_eq!(looked, ["home", "other"], "the account that the function is in is not known");
-    let answer = home.invoke(&function, &change("db")).await;
-    assert_eq!(answer, json!({"trigger": "task-state-change", "environments": []}));
+    let response = home.invoke(&function, &task_state_change("app")).await;
+    let reported: Vec<_> =
+        response["environments"].as_array().unwrap().iter().map(|e| &e["environment"]).collect();
+    assert_eq!(reported, ["home", "other"], "the account that the function is in is not known");
+    let response = home.invoke(&function, &task_state_change("db")).await;
+    assert_eq!(response, json!({"trigger": "task-state-change", "environments": []}));
 }

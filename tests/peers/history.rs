@@ -1,17 +1,19 @@
-//! The server's own client, which asks the recorder about the history of environments.
+//! The commands of the `kosli` client about the history of environments, with the recorder as its server.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::programs::{ProgramOutput, command};
-use crate::recorder::{ORG, Recorder, WRITES};
+use crate::recorder::{ORG, Recorder, WRITE_TOKEN};
 
-/// Fingerprints, in the order in which comparisons list them.
+/// 64 times `digit`. Comparisons list artifacts in the order of their fingerprints.
 fn fingerprint(digit: char) -> String {
     digit.to_string().repeat(64)
 }
 
-fn task(id: u32, name: &str, digit: char) -> Value {
+/// An entry of a report: a task of service `name` with one container, which runs image `name` with the
+/// fingerprint of `digit`.
+fn task_entry(id: u32, name: &str, digit: char) -> Value {
     json!({
         "taskArn": format!("arn:aws:ecs:eu-central-1:274425519734:task/app/{id}"),
         "cluster_name": "app", "service_name": name, "digests": {name: fingerprint(digit)},
@@ -19,13 +21,15 @@ fn task(id: u32, name: &str, digit: char) -> Value {
     })
 }
 
-pub(super) struct History {
+/// A recorder with the history of three environments.
+pub(super) struct HistoryFixture {
     pub(super) recorder: Recorder,
 }
 
-impl History {
-    /// Environment `aws-prod` with three snapshots: of one `web`; of three of it and an `api`; of
-    /// the `api` alone. `aws-beta` runs one `web`, and in `empty` nothing was recorded.
+impl HistoryFixture {
+    /// Starts a recorder. In `aws-prod` it has three snapshots: one task of `web`; three tasks of `web` and
+    /// one of `api`; the task of `api` alone. In `aws-beta` it has one, with one task of `web`. `empty` has
+    /// no snapshots.
     pub(super) async fn start() -> Self {
         let history = Self { recorder: Recorder::start().await };
         for name in ["aws-prod", "aws-beta", "empty"] {
@@ -34,75 +38,85 @@ impl History {
             });
             history.put(ORG, &body).await;
         }
-        let api = task(4, "api:1", 'b');
-        let three = [1, 2, 3].map(|id| task(id, "web:1", 'a'));
-        history.report("aws-prod", &three[..1]).await;
-        history.report("aws-prod", &[&three[..], std::slice::from_ref(&api)].concat()).await;
+        let api = task_entry(4, "api:1", 'b');
+        let web = [1, 2, 3].map(|id| task_entry(id, "web:1", 'a'));
+        history.report("aws-prod", &web[..1]).await;
+        history.report("aws-prod", &[&web[..], std::slice::from_ref(&api)].concat()).await;
         history.report("aws-prod", &[api]).await;
-        history.report("aws-beta", &three[..1]).await;
+        history.report("aws-beta", &web[..1]).await;
         history
     }
 
+    /// Sends a PUT request below `/api/v2/environments`, and asserts status 201.
     async fn put(&self, path: &str, body: &Value) {
         let url = format!("{}/api/v2/environments/{path}", self.recorder.url);
-        let request = reqwest::Client::new().request(Method::PUT, url).bearer_auth(WRITES);
-        let answer = request.body(body.to_string()).send().await.unwrap();
-        assert_eq!(answer.status(), 201, "{path}");
+        let request = reqwest::Client::new().request(Method::PUT, url).bearer_auth(WRITE_TOKEN);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 201, "{path}");
     }
 
-    async fn report(&self, environment: &str, artifacts: &[Value]) {
+    /// Reports these tasks of an environment.
+    async fn report(&self, environment: &str, entries: &[Value]) {
         let path = format!("{ORG}/{environment}/report/ECS");
-        self.put(&path, &json!({"artifacts": artifacts})).await;
+        self.put(&path, &json!({"artifacts": entries})).await;
     }
 
-    /// What the client does with these words.
-    async fn kosli(&self, words: &str) -> ProgramOutput {
+    /// Runs the `kosli` client with arguments that are separated by spaces.
+    async fn kosli(&self, arguments: &str) -> ProgramOutput {
         let mut kosli = command("kosli");
-        kosli.args(words.split_whitespace()).envs(self.recorder.variables());
-        ProgramOutput::wait(&mut kosli).await
+        kosli.args(arguments.split_whitespace()).envs(self.recorder.variables());
+        ProgramOutput::run(&mut kosli).await
     }
 
-    pub(super) async fn json(&self, words: &str) -> Value {
-        let shown = self.kosli(&format!("{words} -o json")).await.success();
-        serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words}: {error}: {shown}"))
+    /// The JSON that the `kosli` client prints with these arguments and `-o json`.
+    pub(super) async fn kosli_json(&self, arguments: &str) -> Value {
+        let printed = self.kosli(&format!("{arguments} -o json")).await.success();
+        serde_json::from_str(&printed)
+            .unwrap_or_else(|error| panic!("{arguments}: {error}: {printed}"))
     }
 
-    /// The lines of a table that are not empty, each with one space between words.
-    async fn table(&self, words: &str) -> Vec<String> {
-        let table = self.kosli(words).await.success();
+    /// The lines that the `kosli` client prints and that are not empty, each with one space between words.
+    async fn kosli_table(&self, arguments: &str) -> Vec<String> {
+        let table = self.kosli(arguments).await.success();
         let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
         lines.filter(|line| !line.is_empty()).collect()
     }
 
-    /// The client fails with the recorder's message.
-    async fn fails(&self, words: &str, expected: &str) {
-        let failed = self.kosli(words).await;
-        assert_eq!(failed.code, Some(1), "{words}: {failed:?}");
-        let shown = failed.stderr.trim_end();
-        assert!(shown.starts_with("Error: ") && shown.contains(expected), "{words}: {failed:?}");
+    /// Asserts that the `kosli` client exits with 1 and prints an error that contains `expected`.
+    async fn assert_kosli_fails(&self, arguments: &str, expected: &str) {
+        let output = self.kosli(arguments).await;
+        assert_eq!(output.code, Some(1), "{arguments}: {output:?}");
+        let error = output.stderr.trim_end();
+        assert!(
+            error.starts_with("Error: ") && error.contains(expected),
+            "{arguments}: {output:?}"
+        );
     }
 }
 
-/// One field of each element.
-fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+/// The value of `field` of each element of `list`.
+fn field_of_each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
     list.as_array().unwrap().iter().map(|element| &element[field]).collect()
 }
 
-fn no_environment(name: &str) -> String {
+/// The end of the error about an environment that does not exist.
+fn environment_not_found(name: &str) -> String {
     format!("] Environment named '{name}' does not exist for organization '{ORG}'")
 }
 
-fn no_snapshot(shown: &str, resolved: &str, count: u32) -> String {
+/// The end of the error about a snapshot that does not exist, in an environment of `count` snapshots:
+/// `expression` was resolved to `resolved`.
+fn snapshot_not_found(expression: &str, resolved: &str, count: u32) -> String {
     format!(
-        "] Org: '{ORG}'. Snapshot '{shown}' resolves to '{resolved}'. len(snapshots) == {count}. \
-         Indexes are 1-based"
+        "] Org: '{ORG}'. Snapshot '{expression}' resolves to '{resolved}'. \
+         len(snapshots) == {count}. Indexes are 1-based"
     )
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_finds_a_snapshot_by_every_expression() {
-    let history = History::start().await;
+    let history = HistoryFixture::start().await;
     for (expression, index) in [
         ("aws-prod", 3),
         ("aws-prod#1", 1),
@@ -114,12 +128,12 @@ async fn the_client_finds_a_snapshot_by_every_expression() {
         ("aws-prod@{now}", 3),
         ("aws-prod@{2999-12-31T23:59:59}", 3),
     ] {
-        let snapshot = history.json(&format!("get snapshot {expression}")).await;
+        let snapshot = history.kosli_json(&format!("get snapshot {expression}")).await;
         assert_eq!(snapshot["index"], index, "{expression}");
         assert_eq!(snapshot["is_latest"], index == 3, "{expression}");
         assert_eq!(snapshot["next_snapshot_timestamp"].is_null(), index == 3, "{expression}");
     }
-    let table = history.table("get snapshot aws-prod~1").await;
+    let table = history.kosli_table("get snapshot aws-prod~1").await;
     assert_eq!(
         table,
         [
@@ -141,33 +155,37 @@ async fn the_client_finds_a_snapshot_by_every_expression() {
         ("aws-prod@{3.weeks.ago}", "aws-prod#0"),
         ("aws-prod@{6.months.ago}", "aws-prod#0"),
     ] {
-        let expected = no_snapshot(expression, resolved, 3);
-        history.fails(&format!("get snapshot {expression}"), &expected).await;
+        let expected = snapshot_not_found(expression, resolved, 3);
+        history.assert_kosli_fails(&format!("get snapshot {expression}"), &expected).await;
     }
-    history.fails("get snapshot empty", &no_snapshot("empty#-1", "empty#0", 0)).await;
-    history.fails("get snapshot missing", &no_environment("missing")).await;
+    history
+        .assert_kosli_fails("get snapshot empty", &snapshot_not_found("empty#-1", "empty#0", 0))
+        .await;
+    history.assert_kosli_fails("get snapshot missing", &environment_not_found("missing")).await;
     for expression in ["aws-prod#x", "aws-prod@{tomorrow}", "aws-prod~-1"] {
-        let words = format!("get snapshot {expression}");
-        history.fails(&words, "is not a snapshot expression. Use N or #N").await;
+        let arguments = format!("get snapshot {expression}");
+        history.assert_kosli_fails(&arguments, "is not a snapshot expression. Use N or #N").await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_client_asserts_what_is_not_known_to_be_compliant() {
-    let history = History::start().await;
+async fn assert_snapshot_fails_because_no_snapshot_is_known_to_be_compliant() {
+    let history = HistoryFixture::start().await;
     for expression in ["aws-prod", "aws-prod#1", "aws-prod~2"] {
-        history.fails(&format!("assert snapshot {expression}"), "] NON-COMPLIANT").await;
+        history
+            .assert_kosli_fails(&format!("assert snapshot {expression}"), "] NON-COMPLIANT")
+            .await;
     }
-    let expected = no_snapshot("aws-prod#9", "aws-prod#9", 3);
-    history.fails("assert snapshot aws-prod#9", &expected).await;
-    history.fails("assert snapshot missing", &no_environment("missing")).await;
+    let expected = snapshot_not_found("aws-prod#9", "aws-prod#9", 3);
+    history.assert_kosli_fails("assert snapshot aws-prod#9", &expected).await;
+    history.assert_kosli_fails("assert snapshot missing", &environment_not_found("missing")).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_lists_snapshots_by_interval_and_page() {
-    let history = History::start().await;
+    let history = HistoryFixture::start().await;
     for (options, indexes) in [
         ("", vec![3, 2, 1]),
         ("--reverse", vec![1, 2, 3]),
@@ -180,33 +198,33 @@ async fn the_client_lists_snapshots_by_interval_and_page() {
         ("-n 2 --page 2", vec![1]),
         ("-n 2 --page 3", vec![]),
     ] {
-        let list = history.json(&format!("list snapshots aws-prod {options}")).await;
-        assert_eq!(each(&list, "index"), indexes, "{options}");
+        let list = history.kosli_json(&format!("list snapshots aws-prod {options}")).await;
+        assert_eq!(field_of_each(&list, "index"), indexes, "{options}");
     }
-    let list = history.json("list snapshots aws-prod").await;
+    let list = history.kosli_json("list snapshots aws-prod").await;
     assert_eq!((&list[0]["to"], &list[1]["to"]), (&json!(0.0), &list[0]["from"]));
 
-    let table = history.table("list snapshots aws-prod").await;
+    let table = history.kosli_table("list snapshots aws-prod").await;
     assert_eq!(table[0], "SNAPSHOT FROM TO DURATION COMPLIANT");
     for (line, index) in table[1..].iter().zip(["3 ", "2 ", "1 "]) {
         assert!(line.starts_with(index) && line.ends_with(" false"), "{line}");
     }
     assert!(table[1].contains(" now "), "{}", table[1]);
     assert_eq!(
-        history.table("list snapshots empty").await,
+        history.kosli_table("list snapshots empty").await,
         ["No environment snapshots were found."]
     );
 
-    history.fails("list snapshots missing", &no_environment("missing")).await;
+    history.assert_kosli_fails("list snapshots missing", &environment_not_found("missing")).await;
     let expected = "Input payload validation failed: map[interval:'x' is not an interval. Use A..B";
-    history.fails("list snapshots aws-prod -i x", expected).await;
+    history.assert_kosli_fails("list snapshots aws-prod -i x", expected).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_client_reports_changes() {
-    let history = History::start().await;
-    let all = [
+async fn the_client_lists_changes_by_interval_page_and_time() {
+    let history = HistoryFixture::start().await;
+    let all_events = [
         (3, "web:1", "3 instances stopped running (from 3 to 0)", "exited"),
         (2, "api:1", "1 instance started running (from 0 to 1)", "started-unknown"),
         (2, "web:1", "2 instances started running (from 1 to 3)", "changed"),
@@ -229,7 +247,7 @@ async fn the_client_reports_changes() {
         ("--end-ts 1700000000.5", vec![]),
         ("--repo acme/web", vec![]),
     ] {
-        let events = history.json(&format!("log environment aws-prod {options}")).await;
+        let events = history.kosli_json(&format!("log environment aws-prod {options}")).await;
         let listed: Vec<_> = events
             .as_array()
             .unwrap()
@@ -241,13 +259,13 @@ async fn the_client_reports_changes() {
             .collect();
         let expected: Vec<_> = expected
             .into_iter()
-            .map(|at| all[at])
+            .map(|position| all_events[position])
             .map(|(index, name, text, kind)| [json!(index), json!(name), json!(text), json!(kind)])
             .collect();
         assert_eq!(listed, expected, "{options}");
     }
 
-    let table = history.table("log environment aws-prod -n 1").await;
+    let table = history.kosli_table("log environment aws-prod -n 1").await;
     assert_eq!(
         table[..4],
         [
@@ -259,23 +277,27 @@ async fn the_client_reports_changes() {
     );
     assert!(table[4].starts_with("Reported at: "), "{}", table[4]);
     assert_eq!(table.len(), 5);
-    assert_eq!(history.table("log environment empty").await, ["No environment events were found."]);
+    assert_eq!(
+        history.kosli_table("log environment empty").await,
+        ["No environment events were found."]
+    );
 
-    history.fails("log environment missing", &no_environment("missing")).await;
+    history.assert_kosli_fails("log environment missing", &environment_not_found("missing")).await;
     let expected = "validation failed: map[interval:'1..x' is not an interval";
-    history.fails("log environment aws-prod -i 1..x", expected).await;
+    history.assert_kosli_fails("log environment aws-prod -i 1..x", expected).await;
     let expected =
         "validation failed: map[per_page:must be a whole number from 1 to 100, not '101']";
-    history.fails("log environment aws-prod -n 101", expected).await;
+    history.assert_kosli_fails("log environment aws-prod -n 101", expected).await;
     let expected = "validation failed: map[start:'yesterday' is neither a snapshot";
-    history.fails("log environment aws-prod --start yesterday", expected).await;
+    history.assert_kosli_fails("log environment aws-prod --start yesterday", expected).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_compares_snapshots() {
-    let history = History::start().await;
-    let details = |name: &str, digit: char, instances: u64| {
+    let history = HistoryFixture::start().await;
+    // What `diff snapshots` prints of an artifact.
+    let artifact_lines = |name: &str, digit: char, instances: u64| {
         vec![
             format!("Name: {name}"),
             format!("Fingerprint: {}", fingerprint(digit)),
@@ -285,8 +307,9 @@ async fn the_client_compares_snapshots() {
             format!("Instances: {instances}"),
         ]
     };
-    let compared = async |words: &str| {
-        let mut lines = history.table(&format!("diff snapshots {words}")).await;
+    // What `diff snapshots` prints, without start times.
+    let diff_lines = async |snapshots: &str| {
+        let mut lines = history.kosli_table(&format!("diff snapshots {snapshots}")).await;
         for line in &mut lines {
             if line.starts_with("Started:") {
                 line.truncate("Started:".len());
@@ -294,46 +317,53 @@ async fn the_client_compares_snapshots() {
         }
         lines
     };
-    let lines = |parts: &[&[String]]| parts.concat();
+    let concat = |parts: &[&[String]]| parts.concat();
     let title = |title: &str| vec![title.to_owned()];
     assert_eq!(
-        compared("aws-prod#1 aws-prod#2").await,
-        lines(&[
+        diff_lines("aws-prod#1 aws-prod#2").await,
+        concat(&[
             &title("Only present in aws-prod#2"),
-            &details("api:1", 'b', 1),
+            &artifact_lines("api:1", 'b', 1),
             &title("aws-prod#1 -> aws-prod#2 scaling"),
-            &details("web:1", 'a', 3),
+            &artifact_lines("web:1", 'a', 3),
             &title("Instances: scaled from 1 to 3"),
         ])
     );
     assert_eq!(
-        compared("aws-prod~1 aws-prod -u").await,
-        lines(&[
+        diff_lines("aws-prod~1 aws-prod -u").await,
+        concat(&[
             &title("Only present in aws-prod~1 (snapshot: aws-prod#2)"),
-            &details("web:1", 'a', 3),
+            &artifact_lines("web:1", 'a', 3),
             &title("Not changed in both snapshots"),
-            &details("api:1", 'b', 1),
+            &artifact_lines("api:1", 'b', 1),
         ])
     );
-    assert_eq!(compared("aws-prod aws-prod@{now}").await, [""; 0]);
-    let diff = history.json("diff snapshots aws-prod aws-beta").await;
+    assert_eq!(diff_lines("aws-prod aws-prod@{now}").await, [""; 0]);
+    let diff = history.kosli_json("diff snapshots aws-prod aws-beta").await;
     assert_eq!(diff["snappish1"]["snapshot_id"], "aws-prod#3");
     assert_eq!(diff["snappish2"]["snapshot_id"], "aws-beta#1");
-    assert_eq!(each(&diff["snappish1"]["artifacts"], "name"), ["api:1"]);
-    assert_eq!(each(&diff["snappish2"]["artifacts"], "name"), ["web:1"]);
+    assert_eq!(field_of_each(&diff["snappish1"]["artifacts"], "name"), ["api:1"]);
+    assert_eq!(field_of_each(&diff["snappish2"]["artifacts"], "name"), ["web:1"]);
 
-    history.fails("diff snapshots aws-prod empty", &no_snapshot("empty", "empty#0", 0)).await;
-    let too_far = no_snapshot("aws-prod#9", "aws-prod#9", 3);
-    history.fails("diff snapshots aws-beta aws-prod#9", &too_far).await;
-    history.fails("diff snapshots aws-prod missing", &no_environment("missing")).await;
+    history
+        .assert_kosli_fails(
+            "diff snapshots aws-prod empty",
+            &snapshot_not_found("empty", "empty#0", 0),
+        )
+        .await;
+    let expected = snapshot_not_found("aws-prod#9", "aws-prod#9", 3);
+    history.assert_kosli_fails("diff snapshots aws-beta aws-prod#9", &expected).await;
+    history
+        .assert_kosli_fails("diff snapshots aws-prod missing", &environment_not_found("missing"))
+        .await;
     let expected = "map[snappish1:'#x' is not a snapshot expression. Use N or #N";
-    history.fails("diff snapshots aws-prod#x aws-prod", expected).await;
+    history.assert_kosli_fails("diff snapshots aws-prod#x aws-prod", expected).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_client_lists_the_environments_that_are_meant() {
-    let history = History::start().await;
+async fn the_client_filters_sorts_and_pages_the_list_of_environments() {
+    let history = HistoryFixture::start().await;
     for (options, names) in [
         ("", vec!["aws-beta", "aws-prod", "empty"]),
         ("--name PROD", vec!["aws-prod"]),
@@ -344,51 +374,56 @@ async fn the_client_lists_the_environments_that_are_meant() {
         ("--type lambda", vec![]),
         ("--tag team:a", vec![]),
     ] {
-        let list = history.json(&format!("list environments {options}")).await;
-        assert_eq!(each(&list, "name"), names, "{options}");
+        let list = history.kosli_json(&format!("list environments {options}")).await;
+        assert_eq!(field_of_each(&list, "name"), names, "{options}");
     }
-    let page = history.json("list environments -n 2 --page 2").await;
-    assert_eq!(each(&page["environments"], "name"), ["empty"]);
+    let page = history.kosli_json("list environments -n 2 --page 2").await;
+    assert_eq!(field_of_each(&page["environments"], "name"), ["empty"]);
     assert_eq!((&page["total_pages"], &page["total_count"]), (&json!(2), &json!(3)));
-    let table = history.table("list environments -n 2").await;
+    let table = history.kosli_table("list environments -n 2").await;
     assert_eq!(table[0], "NAME TYPE LAST REPORT LAST MODIFIED TAGS POLICIES");
     assert!(table[1].starts_with("aws-beta ECS 20"), "{}", table[1]);
     assert_eq!(table[3], "Showing page 1 of 2, total 3 items");
-    assert_eq!(history.table("list environments --name x").await, ["No environments were found."]);
+    assert_eq!(
+        history.kosli_table("list environments --name x").await,
+        ["No environments were found."]
+    );
     let expected = "map[sort:must be one of name, last_modified_at, last_changed_at, not 'type']";
-    history.fails("list environments --sort type", expected).await;
+    history.assert_kosli_fails("list environments --sort type", expected).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
 async fn the_client_renames_and_archives_environments() {
-    let history = History::start().await;
-    let done = history.kosli("rename environment aws-prod renamed").await.success();
-    assert_eq!(done, "environment aws-prod was renamed to renamed\n");
-    history.fails("get snapshot aws-prod", &no_environment("aws-prod")).await;
-    assert_eq!(history.json("get snapshot renamed").await["index"], 3);
-    for (words, expected) in [
+    let history = HistoryFixture::start().await;
+    let printed = history.kosli("rename environment aws-prod renamed").await.success();
+    assert_eq!(printed, "environment aws-prod was renamed to renamed\n");
+    history.assert_kosli_fails("get snapshot aws-prod", &environment_not_found("aws-prod")).await;
+    assert_eq!(history.kosli_json("get snapshot renamed").await["index"], 3);
+    for (names, expected) in [
         ("renamed aws-beta", "] Environment named 'aws-beta' already exists for organization"),
         ("renamed a~b", "] 'a~b' is an invalid name for environments. Valid names should start"),
-        ("aws-prod again", &no_environment("aws-prod")),
+        ("aws-prod again", &environment_not_found("aws-prod")),
     ] {
-        history.fails(&format!("rename environment {words}"), expected).await;
+        history.assert_kosli_fails(&format!("rename environment {names}"), expected).await;
     }
 
-    let done = history.kosli("archive environment renamed").await.success();
-    assert_eq!(done, "environment renamed was archived\n");
-    for words in [
+    let printed = history.kosli("archive environment renamed").await.success();
+    assert_eq!(printed, "environment renamed was archived\n");
+    for command in [
         "get environment",
         "get snapshot",
         "list snapshots",
         "log environment",
         "archive environment",
     ] {
-        history.fails(&format!("{words} renamed"), &no_environment("renamed")).await;
+        history
+            .assert_kosli_fails(&format!("{command} renamed"), &environment_not_found("renamed"))
+            .await;
     }
-    let list = history.json("list environments").await;
-    assert_eq!(each(&list, "name"), ["aws-beta", "empty"]);
+    let list = history.kosli_json("list environments").await;
+    assert_eq!(field_of_each(&list, "name"), ["aws-beta", "empty"]);
 
     history.kosli("create environment renamed --type ECS").await.success();
-    assert_eq!(history.json("get snapshot renamed").await["index"], 3, "nothing is lost");
+    assert_eq!(history.kosli_json("get snapshot renamed").await["index"], 3, "nothing is lost");
 }

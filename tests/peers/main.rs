@@ -1,28 +1,28 @@
-//! What the program promises, beside programs that were written elsewhere: an AWS emulator, Lambda's
-//! own runtime emulator, the server's own client, a browser, and the tools that judge a template.
+//! Integration tests against third-party programs: an AWS emulator, Lambda's runtime interface emulator,
+//! the `kosli` client, a browser, and the linters of AWS templates.
 //!
-//! `tests/peers/setup` installs them.
+//! `tests/peers/setup` installs these programs.
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod archive;
-mod built;
 mod cases;
 mod client;
 mod clock;
 mod deploy;
 mod emulator;
+mod fake_server;
 mod fingerprint;
 mod fleet;
+mod function_binary;
 mod history;
-mod incumbent;
 mod page;
 mod programs;
 mod provenance;
 mod questions;
-mod receiver;
 mod recorder;
 mod release;
+mod reporter_comparison;
 mod reporters;
 mod rogue;
 mod runtime;
@@ -32,5 +32,5 @@ mod signatures;
 mod template;
 mod tls;
 mod tutorial;
-mod walk;
+mod walkthrough;
 mod webhooks;

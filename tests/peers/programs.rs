@@ -11,41 +11,45 @@ use tokio::process::Command;
 /// The root of the repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The credentials of every AWS client: the emulator takes a key of twelve digits for the account.
+/// The AWS account of the tests. It is also their access key: the emulator takes an access key of
+/// twelve digits for the account's number.
 pub(crate) const ACCOUNT: &str = "274425519734";
+
+/// The AWS region of the tests.
 pub(crate) const REGION: &str = "eu-central-1";
 
-/// The directory that the programs are in.
-fn directory() -> PathBuf {
-    let peers = std::env::var_os("ENVSNAP_PEERS_DIR");
-    let peers = peers.map_or_else(|| Path::new(ROOT).join("target/peers"), PathBuf::from);
-    std::path::absolute(peers).unwrap().join("bin")
+/// The directory of the installed programs.
+fn bin_directory() -> PathBuf {
+    let installed = std::env::var_os("ENVSNAP_PEERS_DIR");
+    let installed = installed.map_or_else(|| Path::new(ROOT).join("target/peers"), PathBuf::from);
+    std::path::absolute(installed).unwrap().join("bin")
 }
 
-/// Where program `name` is.
-pub(crate) fn path_of(name: &str) -> PathBuf {
-    let path = directory().join(name);
+/// The path of the installed program `name`.
+pub(crate) fn program_path(name: &str) -> PathBuf {
+    let path = bin_directory().join(name);
     assert!(path.exists(), "There is no {}: run tests/peers/setup first.", path.display());
     path
 }
 
-/// `PATH` with the programs in front.
+/// The value of `PATH`, with the directory of the installed programs in front.
 pub(crate) fn search_path() -> String {
-    format!("{}:{}", directory().display(), std::env::var("PATH").unwrap_or_default())
+    format!("{}:{}", bin_directory().display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// Program `name`, which inherits nothing but where to find further programs.
+/// A command that runs the installed program `name` without settings and credentials of the user.
 pub(crate) fn command(name: &str) -> Command {
-    isolated(&path_of(name))
+    isolated_command(&program_path(name))
 }
 
-/// The command line that this repository builds, which inherits as little.
+/// A command that runs the `envsnap` of this build without settings and credentials of the user.
 pub(crate) fn envsnap() -> Command {
-    isolated(Path::new(env!("CARGO_BIN_EXE_envsnap")))
+    isolated_command(Path::new(env!("CARGO_BIN_EXE_envsnap")))
 }
 
-/// In `target/tmp` and with nothing of the user's own: neither settings nor credentials.
-fn isolated(program: &Path) -> Command {
+/// A command that runs `program` in `target/tmp`, with that as its home directory and with `PATH`, but no
+/// other variables, so that it finds neither settings nor credentials of the user.
+fn isolated_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -56,7 +60,7 @@ fn isolated(program: &Path) -> Command {
     command
 }
 
-/// The exit code and the output of a program.
+/// The exit code (`None` if a signal ended it) and the output of a program.
 #[derive(Debug)]
 pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
@@ -65,8 +69,8 @@ pub(crate) struct ProgramOutput {
 }
 
 impl ProgramOutput {
-    /// Runs `command` to its end.
-    pub(crate) async fn wait(command: &mut Command) -> Self {
+    /// Runs `command` to its end, with nothing on standard input.
+    pub(crate) async fn run(command: &mut Command) -> Self {
         Self::from(&command.stdin(Stdio::null()).output().await.unwrap())
     }
 
@@ -76,22 +80,22 @@ impl ProgramOutput {
         Self { code: output.status.code(), stdout, stderr }
     }
 
-    /// As [`Self::wait`], with `file` on standard input.
-    pub(crate) async fn wait_with_stdin(command: &mut Command, file: &Path) -> Self {
+    /// Runs `command` to its end, with the content of `file` on standard input.
+    pub(crate) async fn run_with_stdin(command: &mut Command, file: &Path) -> Self {
         let file = std::fs::File::open(file).unwrap();
         let output = command.stdin(file).output().await.unwrap();
         Self::from(&output)
     }
 
-    /// What it wrote to standard output. It must have succeeded.
+    /// What the program wrote to standard output. Panics unless it exited with code 0.
     pub(crate) fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
         self.stdout
     }
 }
 
-/// A port of loopback that nothing listens on. It is below those that the system gives to outgoing
-/// connections, one of which could otherwise take it before the program does.
+/// A TCP port of 127.0.0.1 that nothing listens on. It is below the ports that the system gives to
+/// outgoing connections, one of which could otherwise take it before the program does.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
@@ -101,30 +105,31 @@ pub(crate) fn free_port() -> u16 {
         .unwrap()
 }
 
-/// Waits for `child`, which is to end, and kills it if it does not.
-pub(crate) fn reap(child: &mut Child) {
+/// Waits for `child` to end, and kills it after 10 seconds.
+pub(crate) fn wait_or_kill(child: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() > deadline {
-            let _ended = child.kill();
+            let _result = child.kill();
         }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Asks until `answer` gives something, or panics with what `seen` shows.
+/// Calls `attempt` every 100 ms until it returns `Ok`, and returns that value. After `timeout`, panics
+/// with `condition`, which names what is waited for, and the last error.
 pub(crate) async fn eventually<T>(
-    within: Duration,
-    what: &str,
-    mut answer: impl AsyncFnMut() -> Result<T, String>,
+    timeout: Duration,
+    condition: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
-    let deadline = Instant::now() + within;
+    let deadline = Instant::now() + timeout;
     loop {
-        match answer().await {
-            Ok(answer) => return answer,
-            Err(seen) => {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => {
                 let before_deadline = Instant::now() < deadline;
-                assert!(before_deadline, "{what}: not so within {within:?}: {seen}");
+                assert!(before_deadline, "{condition}: not so within {timeout:?}: {error}");
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

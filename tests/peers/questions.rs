@@ -1,21 +1,21 @@
-//! The command line's questions beside those of the server's own client.
+//! The query commands of `envsnap` and of the `kosli` client, compared: both print the same JSON.
 
 use serde_json::Value;
 
-use crate::history::History;
+use crate::history::HistoryFixture;
 use crate::programs::{ProgramOutput, envsnap};
 
-/// What our command line adds to the server's document of a difference.
-const OURS: [&str; 2] = ["between", "replaced"];
+/// The fields that only `envsnap env diff` has.
+const ENVSNAP_ONLY_FIELDS: [&str; 2] = ["between", "replaced"];
 
-/// What must be equal in two answers that were given at two moments.
-fn timeless(mut answer: Value) -> Value {
+/// `answer` without the fields that depend on the time of the query or are only `envsnap`'s.
+fn comparable_part(mut answer: Value) -> Value {
     if let Some(fields) = answer.as_object_mut() {
-        fields.retain(|name, _| !OURS.contains(&&**name));
+        fields.retain(|name, _| !ENVSNAP_ONLY_FIELDS.contains(&&**name));
     }
     if let Some(snapshots) = answer.as_array_mut() {
         for snapshot in snapshots.iter_mut().filter_map(Value::as_object_mut) {
-            // Of the latest, until the question.
+            // That of the latest snapshot grows until the query.
             snapshot.remove("duration");
         }
     }
@@ -24,9 +24,9 @@ fn timeless(mut answer: Value) -> Value {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn both_command_lines_are_given_the_same_documents() {
-    let history = History::start().await;
-    for (ours, theirs) in [
+async fn envsnap_and_kosli_queries_print_the_same_json() {
+    let history = HistoryFixture::start().await;
+    for (envsnap_arguments, kosli_arguments) in [
         ("env ls", "list environments"),
         ("env inspect aws-prod", "get environment aws-prod"),
         ("env get aws-prod", "get snapshot aws-prod"),
@@ -40,9 +40,16 @@ async fn both_command_lines_are_given_the_same_documents() {
         ("env diff aws-beta aws-prod", "diff snapshots aws-beta aws-prod"),
     ] {
         let mut envsnap = envsnap();
-        envsnap.args(ours.split(' ')).args(["-o", "json"]).envs(history.recorder.variables());
-        let shown = ProgramOutput::wait(&mut envsnap).await.success();
-        let shown: Value = serde_json::from_str(&shown).unwrap();
-        assert_eq!(timeless(shown), timeless(history.json(theirs).await), "{ours}");
+        envsnap
+            .args(envsnap_arguments.split(' '))
+            .args(["-o", "json"])
+            .envs(history.recorder.variables());
+        let stdout = ProgramOutput::run(&mut envsnap).await.success();
+        let answer: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            comparable_part(answer),
+            comparable_part(history.kosli_json(kosli_arguments).await),
+            "{envsnap_arguments}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The function as `sam build` builds it.
+//! The Lambda function as `sam build` builds it for a release.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,17 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::emulator::aws_variables;
-use crate::programs::{ProgramOutput, REGION, ROOT, path_of, search_path};
+use crate::programs::{ProgramOutput, REGION, ROOT, program_path, search_path};
 
-/// The built function, `bootstrap`. It is built once, whichever tests ask for it.
+/// The path of the function's binary, `bootstrap`, which is built once for all tests.
 pub(crate) async fn bootstrap() -> PathBuf {
     static BUILT: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
-    BUILT.get_or_init(build).await.clone().unwrap_or_else(|why| panic!("{why}"))
+    BUILT.get_or_init(sam_build).await.clone().unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn build() -> Result<PathBuf, String> {
-    let ProgramOutput { code, stdout, stderr } = ProgramOutput::wait(sam().arg("build")).await;
+/// Runs `sam build`, and returns the path of the binary.
+async fn sam_build() -> Result<PathBuf, String> {
+    let ProgramOutput { code, stdout, stderr } = ProgramOutput::run(sam().arg("build")).await;
     let bootstrap = PathBuf::from(ROOT).join(".aws-sam/build/Reporter/bootstrap");
     match code {
         Some(0) if bootstrap.exists() => Ok(bootstrap),
@@ -23,10 +24,10 @@ async fn build() -> Result<PathBuf, String> {
     }
 }
 
-/// SAM in the root of the repository, with no account to talk to. It inherits this process's
-/// environment, since Cargo, which it starts, may be configured there.
+/// The command `sam`, in the root of the repository and with an AWS endpoint where nothing listens. It
+/// inherits this process's environment, since Cargo, which it starts, may be configured there.
 pub(crate) fn sam() -> Command {
-    let mut command = Command::new(path_of("sam"));
+    let mut command = Command::new(program_path("sam"));
     command
         .current_dir(ROOT)
         .envs(aws_variables("http://127.0.0.1:9"))

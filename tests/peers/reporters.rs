@@ -1,4 +1,4 @@
-//! The reporter that the server's own client has, and ours, each run once on the same account.
+//! Runs each of the two reporters, `kosli snapshot ecs` and `envsnap report`, once on a given AWS account.
 
 use std::time::Duration;
 
@@ -7,54 +7,73 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::emulator::aws_variables;
+use crate::fake_server::FakeServer;
 use crate::programs::{ProgramOutput, command, envsnap};
-use crate::receiver::Receiver;
 use crate::recorder::{ENVIRONMENT, ORG, server_variables};
 
-/// Far more than either takes, even if it is throttled and retries.
-const TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a reporter may take: far more than it needs, even if it is throttled and retries.
+const REPORTER_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What `kosli snapshot ecs` does with these arguments about the account at `aws`, and what arrives
-/// at a server that has the environment and no snapshot of it.
-pub(crate) async fn theirs(aws: &str, arguments: &[&str]) -> (ProgramOutput, Vec<Value>) {
-    let server = Receiver::start().await;
-    (theirs_to(&server.url, aws, arguments).await, reported(&server))
+/// Runs `kosli snapshot ecs` with these arguments on the AWS account behind `aws_endpoint`. Returns its
+/// output, and the reports that it sends to a server that has the environment and no snapshot of it.
+pub(crate) async fn kosli_snapshot(
+    aws_endpoint: &str,
+    arguments: &[&str],
+) -> (ProgramOutput, Vec<Value>) {
+    let server = FakeServer::start().await;
+    (kosli_snapshot_to(&server.url, aws_endpoint, arguments).await, received_reports(&server))
 }
 
-/// The same of `envsnap report`, with these variables.
-pub(crate) async fn ours(aws: &str, variables: &[(&str, &str)]) -> (ProgramOutput, Vec<Value>) {
-    let server = Receiver::start().await;
-    (ours_to(&server.url, aws, variables).await, reported(&server))
+/// As [`kosli_snapshot`], for `envsnap report` with these environment variables.
+pub(crate) async fn envsnap_report(
+    aws_endpoint: &str,
+    variables: &[(&str, &str)],
+) -> (ProgramOutput, Vec<Value>) {
+    let server = FakeServer::start().await;
+    (envsnap_report_to(&server.url, aws_endpoint, variables).await, received_reports(&server))
 }
 
-/// What `kosli snapshot ecs` does with the server at `host`.
-pub(crate) async fn theirs_to(host: &str, aws: &str, arguments: &[&str]) -> ProgramOutput {
+/// Runs `kosli snapshot ecs`, which reports to the server at `server_url`.
+pub(crate) async fn kosli_snapshot_to(
+    server_url: &str,
+    aws_endpoint: &str,
+    arguments: &[&str],
+) -> ProgramOutput {
     let mut kosli = command("kosli");
     kosli.args(["snapshot", "ecs", ENVIRONMENT]).args(arguments);
-    run(kosli, host, aws).await
+    run_reporter(kosli, server_url, aws_endpoint).await
 }
 
-/// The same of `envsnap report`, with these variables.
-pub(crate) async fn ours_to(host: &str, aws: &str, variables: &[(&str, &str)]) -> ProgramOutput {
+/// Runs `envsnap report` with these environment variables, which reports to the server at `server_url`.
+pub(crate) async fn envsnap_report_to(
+    server_url: &str,
+    aws_endpoint: &str,
+    variables: &[(&str, &str)],
+) -> ProgramOutput {
     let mut report = envsnap();
     report.args(["report", "-o", "json"]).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
     report.envs(variables.iter().copied());
-    run(report, host, aws).await
+    run_reporter(report, server_url, aws_endpoint).await
 }
 
-async fn run(mut reporter: Command, host: &str, aws: &str) -> ProgramOutput {
-    reporter.envs(aws_variables(aws)).envs(server_variables(host));
-    let output = timeout(TIMEOUT, ProgramOutput::wait(&mut reporter)).await;
-    output.unwrap_or_else(|_| panic!("not done after {TIMEOUT:?}: {reporter:?}"))
+/// Runs `reporter` to its end, which reads from `aws_endpoint` and reports to `server_url`.
+async fn run_reporter(
+    mut reporter: Command,
+    server_url: &str,
+    aws_endpoint: &str,
+) -> ProgramOutput {
+    reporter.envs(aws_variables(aws_endpoint)).envs(server_variables(server_url));
+    let output = timeout(REPORTER_TIMEOUT, ProgramOutput::run(&mut reporter)).await;
+    output.unwrap_or_else(|_| panic!("not done after {REPORTER_TIMEOUT:?}: {reporter:?}"))
 }
 
-/// The reports that arrived, all where they belong.
-fn reported(server: &Receiver) -> Vec<Value> {
-    let path = format!("/api/v2/environments/{ORG}/{ENVIRONMENT}/report/ECS");
+/// The bodies of the reports that the server received, each of which must be for the environment.
+fn received_reports(server: &FakeServer) -> Vec<Value> {
+    let expected_path = format!("/api/v2/environments/{ORG}/{ENVIRONMENT}/report/ECS");
     let reports = server.reports().into_iter();
     reports
-        .map(|(at, body)| {
-            assert_eq!(at, path);
+        .map(|(path, body)| {
+            assert_eq!(path, expected_path);
             body
         })
         .collect()

@@ -1,42 +1,42 @@
-//! The template, before those who judge templates.
+//! The AWS templates pass `sam validate`, `cfn-lint` and `checkov`.
 
 use crate::programs::{ProgramOutput, REGION, ROOT, command};
 use crate::release::sam;
 
-/// Of the function, and of the role that it assumes in other accounts.
+/// The templates of the function, and of the role that it assumes in other accounts.
 const TEMPLATES: [&str; 2] = ["template.yaml", "fleet/reader-role.yaml"];
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn sam_finds_the_template_valid() {
-    let valid =
-        ProgramOutput::wait(sam().args(["validate", "--lint", "--region", REGION])).await.success();
-    assert!(valid.contains("is a valid SAM Template"), "{valid}");
+async fn sam_validate_accepts_the_template() {
+    let output =
+        ProgramOutput::run(sam().args(["validate", "--lint", "--region", REGION])).await.success();
+    assert!(output.contains("is a valid SAM Template"), "{output}");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn cfn_lint_finds_nothing() {
-    let lint = ProgramOutput::wait(command("cfn-lint").current_dir(ROOT).args(TEMPLATES)).await;
+async fn cfn_lint_has_no_findings() {
+    let lint = ProgramOutput::run(command("cfn-lint").current_dir(ROOT).args(TEMPLATES)).await;
     assert_eq!(lint.success(), "");
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn checkov_finds_nothing_but_what_the_template_says_why_to_skip() {
+async fn checkov_fails_no_check_and_skips_only_those_with_a_reason() {
     for template in TEMPLATES {
         let mut checkov = command("checkov");
         checkov.args(["-f", template, "--compact", "--skip-download"]);
-        let found = ProgramOutput::wait(checkov.current_dir(ROOT)).await.success();
-        assert!(found.contains("Passed checks: "), "{template}: {found}");
-        let skips = skips_with_reasons(template);
+        let output = ProgramOutput::run(checkov.current_dir(ROOT)).await.success();
+        assert!(output.contains("Passed checks: "), "{template}: {output}");
+        let skips = count_skipped_checks(template);
         let expected = format!("Failed checks: 0, Skipped checks: {skips}");
-        assert!(found.contains(&expected), "{template}: not {expected:?}: {found}");
+        assert!(output.contains(&expected), "{template}: not {expected:?}: {output}");
     }
 }
 
-/// How many checks a template skips, each of which it gives a reason for.
-fn skips_with_reasons(template: &str) -> usize {
+/// The number of checks that a template skips. Panics if it gives no reason for one of them.
+fn count_skipped_checks(template: &str) -> usize {
     let template = std::fs::read_to_string(format!("{ROOT}/{template}")).unwrap();
     let lines: Vec<_> = template.lines().map(str::trim).collect();
     let skips = lines.iter().enumerate().filter(|(_, line)| line.starts_with("- id: CKV"));

@@ -1,4 +1,4 @@
-//! Certificates, verified against a server that is not ours.
+//! `envsnap` verifies the certificate of an HTTPS server, which is `openssl s_server`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,37 +9,38 @@ use tokio::process::{Child, Command};
 
 use crate::programs::{ProgramOutput, free_port};
 
-/// A root of the test's own, and a server whose certificate it has signed.
-pub(crate) struct Server {
+/// An HTTPS server with the files of [`make_certificates`]. Runs until it is dropped.
+pub(crate) struct TlsServer {
     pub(crate) port: u16,
-    files: TempDir,
+    certificates: TempDir,
     _process: Child,
 }
 
-async fn openssl(folder: &Path, arguments: &str) {
+/// Runs OpenSSL with these arguments, which are separated by spaces, in `folder`, where it must succeed.
+async fn run_openssl(folder: &Path, arguments: &str) {
     let mut command = Command::new("openssl");
     command.current_dir(folder).args(arguments.split(' ')).stdin(Stdio::null());
-    let ended = ProgramOutput::wait(&mut command).await;
-    assert_eq!(ended.code, Some(0), "openssl {arguments}: {ended:?}");
+    let output = ProgramOutput::run(&mut command).await;
+    assert_eq!(output.code, Some(0), "openssl {arguments}: {output:?}");
 }
 
-/// Makes `root.pem`, `other.pem`, and `server.pem` with `server.key`, which the first has signed for
-/// this machine.
+/// Makes in `folder` the root certificates `root.pem` and `other.pem`, and `server.pem` with `server.key`: a
+/// certificate for loopback that `root.pem` has signed.
 pub(crate) async fn make_certificates(folder: &Path) {
     for root in ["root", "other"] {
         let request = format!(
             "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={root} -keyout {root}.key \
              -out {root}.pem"
         );
-        openssl(folder, &request).await;
+        run_openssl(folder, &request).await;
     }
-    openssl(
+    run_openssl(
         folder,
         "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
     )
     .await;
     std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1").unwrap();
-    openssl(
+    run_openssl(
         folder,
         "x509 -req -days 2 -in server.csr -CA root.pem -CAkey root.key -CAcreateserial \
          -extfile names -out server.pem",
@@ -47,10 +48,11 @@ pub(crate) async fn make_certificates(folder: &Path) {
     .await;
 }
 
-impl Server {
+impl TlsServer {
+    /// Starts the server, and waits until it listens.
     pub(crate) async fn start() -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let folder = files.path();
+        let certificates = tempfile::tempdir().unwrap();
+        let folder = certificates.path();
         make_certificates(folder).await;
         let port = free_port();
         let process = Command::new("openssl")
@@ -66,37 +68,37 @@ impl Server {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        Self { port, files, _process: process }
+        Self { port, certificates, _process: process }
     }
 
-    /// The error of a client that trusts this root.
-    async fn request_with(&self, root: &str) -> String {
+    /// Runs `envsnap env ls` with the roots in this file. It must fail; returns its standard error.
+    async fn client_error_with_root(&self, root: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
         command
             .args(["env", "ls"])
             .env_clear()
-            .env("SSL_CERT_FILE", self.files.path().join(root))
+            .env("SSL_CERT_FILE", self.certificates.path().join(root))
             .env("KOSLI_HOST", format!("https://127.0.0.1:{}", self.port))
             .env("KOSLI_ORG", "acme")
             .env("KOSLI_API_TOKEN", "t0k3n")
             .stdin(Stdio::null());
-        let ended = ProgramOutput::wait(&mut command).await;
-        assert_ne!(ended.code, Some(0), "{ended:?}");
-        ended.stderr
+        let output = ProgramOutput::run(&mut command).await;
+        assert_ne!(output.code, Some(0), "{output:?}");
+        output.stderr
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn only_certificates_of_the_roots_of_ssl_cert_file_are_accepted() {
-    let server = Server::start().await;
-    let trusted = server.request_with("root.pem").await;
+async fn only_certificates_signed_by_a_root_in_ssl_cert_file_are_accepted() {
+    let server = TlsServer::start().await;
+    let trusted_root = server.client_error_with_root("root.pem").await;
     assert!(
-        !trusted.contains("certificate"),
-        "the server's page is no answer of the API: {trusted}"
+        !trusted_root.contains("certificate"),
+        "the server's page is no answer of the API: {trusted_root}"
     );
-    let unknown = server.request_with("other.pem").await;
-    assert!(unknown.contains("invalid peer certificate: UnknownIssuer"), "{unknown}");
-    let none = server.request_with("missing.pem").await;
-    assert!(none.contains("Set SSL_CERT_FILE"), "{none}");
+    let unknown_root = server.client_error_with_root("other.pem").await;
+    assert!(unknown_root.contains("invalid peer certificate: UnknownIssuer"), "{unknown_root}");
+    let missing_file = server.client_error_with_root("missing.pem").await;
+    assert!(missing_file.contains("Set SSL_CERT_FILE"), "{missing_file}");
 }

@@ -1,5 +1,5 @@
-//! The tutorial, twice against one recorder, with the same answers: in its own words with `envsnap`, and in
-//! today's with the server's own client; as tables and as JSON.
+//! The commands of the tutorial, twice against one recorder: with `envsnap`, which has the commands that the
+//! tutorial uses, and with today's `kosli` client. The queries print the same the second time.
 
 use envsnap::standin::{Cluster, StandIn, Task, World};
 use serde_json::Value;
@@ -7,14 +7,20 @@ use tempfile::TempDir;
 
 use crate::emulator::aws_variables;
 use crate::programs::{ACCOUNT, ProgramOutput, REGION, command, envsnap};
-use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITES};
+use crate::recorder::{ENVIRONMENT, ORG, Recorder, WRITE_TOKEN};
 
+/// The commit from which the pipeline `runner` builds [`RUNNER_FINGERPRINT`].
 const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
-const RUNNER: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+/// The SHA-256 fingerprint of the image that runs at the end.
+const RUNNER_FINGERPRINT: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
+/// The commit before, from which the pipeline built [`OLD_RUNNER_FINGERPRINT`].
 const OLD_COMMIT: &str = "85d83c6ab8e0ce800baeef3dfa4fa9f6eee338a4";
-const OLD_RUNNER: &str = "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec";
+/// The SHA-256 fingerprint of the image that stops after the first snapshot.
+const OLD_RUNNER_FINGERPRINT: &str =
+    "eeb0cfc9ee7f69fbd9531d5b8c1e8d22a8de119e2a422344a714a868e9a8bfec";
 
-const PIPELINES: &str = "\
+/// What `envsnap pipeline ls` prints, and the pipelines that are created.
+const PIPELINE_TABLE: &str = "\
 NAME                    DESCRIPTION                         VISIBILITY
 creator                 UX for Group/Kata creation          public
 custom-start-points     Custom exercises choices            public
@@ -30,8 +36,8 @@ shas                    UX for git+image shas               public
 web                     UX for practicing TDD               public
 ";
 
-/// The fields that differ between two answers because of the time of the query.
-const TIMES: [&str; 6] = [
+/// The fields of a JSON answer that depend on the time of the query.
+const TIME_DEPENDENT_FIELDS: [&str; 6] = [
     "duration",
     "evaluated_at",
     "last_modified_at",
@@ -40,13 +46,15 @@ const TIMES: [&str; 6] = [
     "to",
 ];
 
-struct Reader {
+/// A recorder, a stand-in for ECS that runs two versions of `runner`, and the folder in which commands run.
+struct TutorialFixture {
     recorder: Recorder,
     ecs: StandIn,
     folder: TempDir,
 }
 
-impl Reader {
+impl TutorialFixture {
+    /// Starts the recorder and the stand-in, where three tasks of the new version and one of the old one run.
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let template = "version: 1\ntrail:\n  artifacts:\n  - name: runner\n    attestations:\n    \
@@ -58,61 +66,65 @@ impl Reader {
             let digest = format!("sha256:{digest}");
             Task::in_service("runner").running_since(now).container("runner", &image, &digest)
         };
-        let prod = Cluster::new("prod")
-            .tasks(3, &task("16d9990", RUNNER))
-            .task(task("85d83c6", OLD_RUNNER));
-        let ecs = StandIn::start(World::new(REGION, ACCOUNT).cluster(prod)).await.unwrap();
+        let cluster = Cluster::new("prod")
+            .tasks(3, &task("16d9990", RUNNER_FINGERPRINT))
+            .task(task("85d83c6", OLD_RUNNER_FINGERPRINT));
+        let ecs = StandIn::start(World::new(REGION, ACCOUNT).cluster(cluster)).await.unwrap();
         Self { recorder: Recorder::start().await, ecs, folder }
     }
 
-    /// In the tutorial's words: the organization is in `KOSLI_OWNER`.
-    async fn envsnap(&self, arguments: &[&str]) -> String {
+    /// Runs `envsnap` with the tutorial's variables: the organization is in `KOSLI_OWNER`. Returns what it
+    /// prints.
+    async fn run_envsnap(&self, arguments: &[&str]) -> String {
         let mut program = envsnap();
         program.args(arguments).current_dir(self.folder.path());
         program.envs([
             ("KOSLI_HOST", &*self.recorder.url),
             ("KOSLI_OWNER", ORG),
-            ("KOSLI_API_TOKEN", WRITES),
+            ("KOSLI_API_TOKEN", WRITE_TOKEN),
             ("GITHUB_SERVER_URL", "https://github.com"),
             ("GITHUB_REPOSITORY", "cyber-dojo/runner"),
             ("GITHUB_RUN_ID", "2902808452"),
         ]);
-        ProgramOutput::wait(&mut program).await.success()
+        ProgramOutput::run(&mut program).await.success()
     }
 
-    async fn kosli(&self, arguments: &[&str]) -> String {
+    /// Runs the `kosli` client, and returns what it prints.
+    async fn run_kosli(&self, arguments: &[&str]) -> String {
         let mut kosli = command("kosli");
         kosli.args(arguments).envs(self.recorder.variables()).current_dir(self.folder.path());
-        ProgramOutput::wait(&mut kosli).await.success()
+        ProgramOutput::run(&mut kosli).await.success()
     }
 
-    /// What the function does once.
-    async fn report(&self) {
+    /// Reports a snapshot of the stand-in to the recorder with `envsnap report`.
+    async fn report_snapshot(&self) {
         let mut report = envsnap();
         report.arg("report").envs(self.recorder.variables());
         report.envs(aws_variables(&self.ecs.endpoint())).env("KOSLI_ENVIRONMENT", ENVIRONMENT);
-        ProgramOutput::wait(&mut report).await.success();
+        ProgramOutput::run(&mut report).await.success();
     }
 
-    /// A job of runner's: it builds, measures the coverage and deploys.
-    async fn job(&self, commit: &str, digest: &str) {
+    /// Reports what a CI job of pipeline `runner` does: a build, its coverage, and deployments to both
+    /// environments.
+    async fn report_runner_job(&self, commit: &str, digest: &str) {
         let name = format!("cyberdojo/runner:{}", &commit[..7]);
         let about = ["--fingerprint", digest, "--commit", commit, "--git", "/"];
         let report = ["artifact", "report", "runner", "--name", &name];
         let template = ["--template-name", "runner"];
-        self.envsnap(&[&report[..], &about, &template].concat()).await;
+        self.run_envsnap(&[&report[..], &about, &template].concat()).await;
         let evidence = ["artifact", "evidence", "runner", "--name", "branch-coverage"];
         let generic = ["--generic", "--compliant", "true"];
-        self.envsnap(&[&evidence[..], &about, &generic].concat()).await;
+        self.run_envsnap(&[&evidence[..], &about, &generic].concat()).await;
         for environment in ["aws-beta", ENVIRONMENT] {
             let deployment = ["artifact", "deployment", "runner", "--environment", environment];
-            self.envsnap(&[&deployment[..], &about].concat()).await;
+            self.run_envsnap(&[&deployment[..], &about].concat()).await;
         }
     }
 
-    /// What CI jobs report, with `envsnap` and with the server's own client.
-    async fn jobs(&self) {
-        for line in PIPELINES.lines().skip(1) {
+    /// Creates the pipelines, and reports a CI job of `runner` with `envsnap` and one of `differ` with
+    /// `kosli`.
+    async fn report_ci_jobs(&self) {
+        for line in PIPELINE_TABLE.lines().skip(1) {
             let (name, rest) = line.split_once("  ").unwrap();
             let description = rest.strip_suffix("public").unwrap().trim();
             let mut create = vec!["pipeline", "create", name, "--description", description];
@@ -120,25 +132,25 @@ impl Reader {
             if name == "runner" {
                 create.extend(["--template-file", "template.yml"]);
             }
-            self.envsnap(&create).await;
+            self.run_envsnap(&create).await;
         }
-        self.job(COMMIT, RUNNER).await;
+        self.report_runner_job(COMMIT, RUNNER_FINGERPRINT).await;
         let trail = ["--flow", "differ", "--trail", "1a2b170"];
         let urls = ["--build-url", "https://b/1", "--commit-url", "https://c/1"];
         let commit = ["--commit", "HEAD", "--name", "differ", "--fingerprint"];
         let digest = "d8440b94f7f9174c180324ceafd4148360d9d7c916be2b910f132c58b8a943ae";
         let artifact = ["attest", "artifact", "cyberdojo/differ:1a2b170"];
-        self.kosli(&[&["begin", "trail", "1a2b170"], &trail[..2]].concat()).await;
-        self.kosli(&[&artifact[..], &commit, &[digest], &trail, &urls].concat()).await;
+        self.run_kosli(&[&["begin", "trail", "1a2b170"], &trail[..2]].concat()).await;
+        self.run_kosli(&[&artifact[..], &commit, &[digest], &trail, &urls].concat()).await;
         let generic = ["attest", "generic", "--name", "lint", "--compliant=true"];
-        self.kosli(&[&generic[..], &["--fingerprint", digest], &trail].concat()).await;
+        self.run_kosli(&[&generic[..], &["--fingerprint", digest], &trail].concat()).await;
     }
 
-    /// The answers to all questions, each as words and as JSON, without ages.
-    async fn answers(&self) -> Vec<(String, Vec<String>, Value)> {
+    /// Each query with its answer as the lines of a table and as JSON, both without what depends on the time.
+    async fn query_answers(&self) -> Vec<(String, Vec<String>, Value)> {
         let mut answers = Vec::new();
         let by_commit = format!("runner:{COMMIT}");
-        for question in [
+        for query in [
             &["pipeline", "ls"][..],
             &["artifact", "ls", "runner"],
             &["artifact", "get", &by_commit],
@@ -153,11 +165,11 @@ impl Reader {
             &["missing", "aws-prod"],
             &["rogue", "aws-prod"],
         ] {
-            let table = self.envsnap(question).await;
-            let json = self.envsnap(&[question, &["-o", "json"]].concat()).await;
-            answers.push((question.join(" "), words(&table), parse_without_times(&json)));
+            let table = self.run_envsnap(query).await;
+            let json = self.run_envsnap(&[query, &["-o", "json"]].concat()).await;
+            answers.push((query.join(" "), normalized_lines(&table), parse_without_times(&json)));
         }
-        for question in [
+        for query in [
             &["list", "flows"][..],
             &["get", "artifact", &by_commit],
             &["list", "artifacts", "--flow", "runner"],
@@ -168,11 +180,11 @@ impl Reader {
             &["diff", "snapshots", "aws-prod#1", "aws-prod#2"],
             &["log", "environment", "aws-prod"],
         ] {
-            let table = self.kosli(question).await;
-            let json = self.kosli(&[question, &["-o", "json"]].concat()).await;
+            let table = self.run_kosli(query).await;
+            let json = self.run_kosli(&[query, &["-o", "json"]].concat()).await;
             answers.push((
-                format!("kosli {}", question.join(" ")),
-                words(&table),
+                format!("kosli {}", query.join(" ")),
+                normalized_lines(&table),
                 parse_without_times(&json),
             ));
         }
@@ -180,8 +192,9 @@ impl Reader {
     }
 }
 
-/// The lines of a text, each with one space between words, and without ages.
-fn words(text: &str) -> Vec<String> {
+/// The lines of `text`, with each run of white space as one space, and each age such as `3 days ago` as
+/// `AGE`.
+fn normalized_lines(text: &str) -> Vec<String> {
     let ages =
         r"just now|(\d+|about an?) (second|minute|hour|day)s?( ago)?|less than a second( ago)?";
     let ages = regex_lite::Regex::new(ages).unwrap();
@@ -191,59 +204,67 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Parses JSON, and removes [`TIME_DEPENDENT_FIELDS`] at any depth.
 fn parse_without_times(text: &str) -> Value {
-    fn remove(value: &mut Value) {
+    fn remove_times(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields.retain(|name, _| !TIMES.contains(&&**name));
-                fields.values_mut().for_each(remove);
+                fields.retain(|name, _| !TIME_DEPENDENT_FIELDS.contains(&&**name));
+                fields.values_mut().for_each(remove_times);
             }
-            Value::Array(items) => items.iter_mut().for_each(remove),
+            Value::Array(items) => items.iter_mut().for_each(remove_times),
             _ => {}
         }
     }
     let mut value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    remove(&mut value);
+    remove_times(&mut value);
     value
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_tutorial_gives_the_same_answers_twice() {
-    let reader = Reader::new().await;
+async fn tutorial_commands_run_twice_and_queries_answer_the_same() {
+    let fixture = TutorialFixture::new().await;
     for arguments in [&["init", "-q", "."][..], &["commit", "-q", "--allow-empty", "-m", "first"]] {
         let author = ["-c", "user.name=J", "-c", "user.email=j@example.com"];
         let mut git = tokio::process::Command::new("git");
-        git.current_dir(reader.folder.path()).args(author).args(arguments);
-        ProgramOutput::wait(&mut git).await.success();
+        git.current_dir(fixture.folder.path()).args(author).args(arguments);
+        ProgramOutput::run(&mut git).await.success();
     }
     for environment in ["aws-beta", ENVIRONMENT] {
-        reader.envsnap(&["env", "create", environment]).await;
+        fixture.run_envsnap(&["env", "create", environment]).await;
     }
-    // Once: a second announcement would be a roll-back.
-    reader.job(OLD_COMMIT, OLD_RUNNER).await;
-    reader.jobs().await;
-    reader.report().await;
-    reader.ecs.update(|world| {
-        let old = |task: &&mut Task| {
+    // Reported only once: a second report would be a roll-back to the old version.
+    fixture.report_runner_job(OLD_COMMIT, OLD_RUNNER_FINGERPRINT).await;
+    fixture.report_ci_jobs().await;
+    fixture.report_snapshot().await;
+    fixture.ecs.update(|world| {
+        let is_old_version = |task: &&mut Task| {
             let image = task.containers[0].image.as_deref();
             image.is_some_and(|image| image.ends_with(":85d83c6"))
         };
-        world.cluster_mut("prod").tasks.values_mut().filter(old).for_each(Task::stop);
+        world.cluster_mut("prod").tasks.values_mut().filter(is_old_version).for_each(Task::stop);
     });
-    reader.report().await;
+    fixture.report_snapshot().await;
 
-    assert_eq!(reader.envsnap(&["pipeline", "ls"]).await, PIPELINES);
-    let card = reader.envsnap(&["artifact", "get", &format!("runner:{COMMIT}")]).await;
-    let is_wanted = |line: &&str| !line.starts_with("Created on: ");
+    assert_eq!(fixture.run_envsnap(&["pipeline", "ls"]).await, PIPELINE_TABLE);
+    let card = fixture.run_envsnap(&["artifact", "get", &format!("runner:{COMMIT}")]).await;
+    let has_no_time = |line: &&str| !line.starts_with("Created on: ");
     let card: Vec<_> = card
         .lines()
-        .filter(is_wanted)
+        .filter(has_no_time)
         .map(|line| line.split("  ").find(|part| !part.is_empty()).unwrap().trim())
         .collect();
-    let facts =
-        ["Name:", "SHA256:", "Git commit:", "Commit URL:", "Build URL:", "State:", "History:"];
-    assert_eq!(card[..7], facts);
+    let field_names = [
+        "Name:",
+        "SHA256:",
+        "Git commit:",
+        "Commit URL:",
+        "Build URL:",
+        "State:",
+        "HistoryFixture:",
+    ];
+    assert_eq!(card[..7], field_names);
     assert_eq!(
         card[7..],
         [
@@ -254,10 +275,10 @@ async fn the_tutorial_gives_the_same_answers_twice() {
             "Reported running in aws-prod#1 environment",
         ]
     );
-    let first = reader.answers().await;
-    reader.jobs().await;
-    reader.report().await;
-    for (first, second) in first.iter().zip(&reader.answers().await) {
+    let first = fixture.query_answers().await;
+    fixture.report_ci_jobs().await;
+    fixture.report_snapshot().await;
+    for (first, second) in first.iter().zip(&fixture.query_answers().await) {
         assert_eq!(first, second);
     }
 }

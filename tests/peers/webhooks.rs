@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 
 use crate::programs::{ProgramOutput, command, envsnap, eventually, free_port};
 
@@ -207,7 +207,7 @@ except urllib.error.HTTPError as error:
         let mut send = command("readers-python");
         send.args(["-c", python, &url, secret, minutes]);
         assert_eq!(
-            ProgramOutput::wait(&mut send).await.success().trim(),
+            ProgramOutput::run(&mut send).await.success().trim(),
             status,
             "{secret} {minutes}"
         );

@@ -4,7 +4,7 @@ use envsnap::standin::{Operation, Quotas, StandIn, World};
 
 use super::Expected;
 use super::sizes::{clusters, numbered, services};
-use crate::reporters::{ours, theirs};
+use crate::reporters::{envsnap_report, kosli_snapshot};
 
 /// Calls of each operation, in the order of [`Operation::ALL`]: `ListClusters`, `DescribeClusters`,
 /// `ListTasks`, `DescribeTasks`, `ListServices`, `DescribeServices`.
@@ -18,10 +18,10 @@ fn counts(ecs: &StandIn) -> Counts {
 /// The calls of a first run of ours and of theirs, with the whole account in scope.
 async fn calls_of(world: World) -> (Counts, Counts) {
     let ecs = StandIn::start(world.clone()).await.unwrap();
-    ours(&ecs.endpoint(), &[]).await.0.success();
+    envsnap_report(&ecs.endpoint(), &[]).await.0.success();
     let our_counts = counts(&ecs);
     let ecs = StandIn::start(world).await.unwrap();
-    theirs(&ecs.endpoint(), &[]).await.0.success();
+    kosli_snapshot(&ecs.endpoint(), &[]).await.0.success();
     (our_counts, counts(&ecs))
 }
 
@@ -56,14 +56,14 @@ async fn a_hundred_and_fifty_services_throttle_them_and_not_us() {
     let all = Expected::Reports(numbered(150, |n| format!("app/web-{n} web:1=a")));
 
     let ecs = start().await;
-    assert_eq!(all.differs(&ours(&ecs.endpoint(), &[]).await), None);
+    assert_eq!(all.mismatch(&envsnap_report(&ecs.endpoint(), &[]).await), None);
     assert_eq!((counts(&ecs), throttled(&ecs)), ([1, 0, 3, 2, 0, 0], 0));
 
     // Whether retrying is enough is a matter of chance: it was in 7 runs of 16.
     let ecs = start().await;
-    let result = theirs(&ecs.endpoint(), &[]).await;
+    let result = kosli_snapshot(&ecs.endpoint(), &[]).await;
     assert!(throttled(&ecs) > 0, "{:?}", counts(&ecs));
-    let failed = Expected::Fails(1, "ThrottlingException").differs(&result);
-    let difference = if result.0.code == Some(0) { all.differs(&result) } else { failed };
+    let failed = Expected::Fails(1, "ThrottlingException").mismatch(&result);
+    let difference = if result.0.code == Some(0) { all.mismatch(&result) } else { failed };
     assert_eq!(difference, None);
 }

@@ -10,8 +10,8 @@ const NOT_FOUND: &str = "aws-prod: ClusterNotFound: ";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::same_for_both("a cluster by name", two(), reports([WEB])).filtered(CLUSTERS, "app"),
-        Case::same_for_both("all clusters but one", two(), reports([WEB]))
+        Case::same_result("a cluster by name", two(), reports([WEB])).filtered(CLUSTERS, "app"),
+        Case::same_result("all clusters but one", two(), reports([WEB]))
             .filtered(EXCLUDE_CLUSTERS, "gone"),
         Case::new(
             "a cluster that does not exist, by name",
@@ -40,19 +40,19 @@ pub(super) fn cases() -> Vec<Case> {
             Fails(1, "ClusterNotFoundException"),
         )
         .filtered(CLUSTERS, "old"),
-        Case::same_for_both("a cluster that goes once clusters are listed", two(), reports([WEB]))
-            .wrong(|ecs| ecs.on_call(Operation::ListClusters, 1, forget_gone)),
+        Case::same_result("a cluster that goes once clusters are listed", two(), reports([WEB]))
+            .with_fault(|ecs| ecs.on_call(Operation::ListClusters, 1, forget_gone)),
         Case::new(
             "a cluster that goes once its tasks or services are listed",
             two(),
             reports([WEB]),
             Fails(1, "ClusterNotFoundException"),
         )
-        .wrong(|ecs| {
+        .with_fault(|ecs| {
             ecs.on_call(Operation::ListTasks, 1, forget_gone);
             ecs.on_call(Operation::ListServices, 1, forget_gone);
         }),
-        Case::same_for_both("a service by name", of_all_kinds(), reports([WEB]))
+        Case::same_result("a service by name", of_all_kinds(), reports([WEB]))
             .filtered(SERVICES, "web"),
         Case::new(
             "all services but one, and standalone tasks",

@@ -10,7 +10,7 @@ const WEB: &str = "app/web web:1=a";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::same_for_both(
+        Case::same_result(
             "two images in one task",
             api([image("api", "api:1", 'b'), image("proxy", "proxy:1", 'c')]),
             reports(["app/api api:1=b proxy:1=c", WEB]),
@@ -45,22 +45,22 @@ pub(super) fn cases() -> Vec<Case> {
             reports(["app/api api:1=b", "app/api api:latest=b", WEB]),
             reports(["app/api api:1=b api:latest=b", WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a container without an image",
             api([Container::new("api").digest(&digest('b'))]),
             reports(["app/api api=b", WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a container without a digest",
             api([Container::new("api").image("api:1")]),
             reports(["app/api api:1=", WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a container without a digest, its image pinned by one",
             api([Container::new("api").image(&format!("api@{}", digest('b')))]),
             reports(["app/api api@sha256:b=b", WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "an image with a tag, pinned by another digest than was pulled",
             api([image("api", &format!("api:1@{}", digest('b')), 'c')]),
             reports(["app/api api:1@sha256:b=c", WEB]),

@@ -5,7 +5,7 @@ use envsnap::standin::{StandIn, World};
 use super::account::{app, digest};
 use super::{CLUSTERS, Filter, SERVICES};
 use crate::recorder::Recorder;
-use crate::reporters::{ours_to, theirs_to};
+use crate::reporters::{envsnap_report_to, kosli_snapshot_to};
 
 /// The index of the latest snapshot and what runs in it, and how the reporter ended.
 type Left = (u64, Vec<(String, String, u64)>, Option<i32>);
@@ -25,16 +25,18 @@ async fn left(filter: Option<(Filter, &str)>, change: fn(&mut World)) -> [Left; 
     for theirs in [false, true] {
         let ecs = StandIn::start(app([])).await.unwrap();
         let (aws, recorder) = (ecs.endpoint(), Recorder::start().await);
-        ours_to(&recorder.url, &aws, &[("AUTO_CREATE_ENVIRONMENT", "true")]).await.success();
+        envsnap_report_to(&recorder.url, &aws, &[("AUTO_CREATE_ENVIRONMENT", "true")])
+            .await
+            .success();
         ecs.update(change);
         let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, value]).collect();
         let variables: Vec<_> = filter.iter().map(|(of, value)| (of.1, *value)).collect();
         let ended = if theirs {
-            theirs_to(&recorder.url, &aws, &arguments).await
+            kosli_snapshot_to(&recorder.url, &aws, &arguments).await
         } else {
-            ours_to(&recorder.url, &aws, &variables).await
+            envsnap_report_to(&recorder.url, &aws, &variables).await
         };
-        let (index, running) = recorder.latest().await;
+        let (index, running) = recorder.latest_snapshot().await;
         left.push((index, running, ended.code));
     }
     left.try_into().unwrap()

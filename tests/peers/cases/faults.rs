@@ -11,26 +11,26 @@ const API: &str = "db/api api:1=b";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::same_for_both(
+        Case::same_result(
             "a task that is gone before it is described",
             three(),
             reports([WEB, API]),
         )
-        .wrong(lose_api),
+        .with_fault(lose_api),
         Case::new(
             "the only task of a cluster is gone before it is described",
             two(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
-        .wrong(lose_api),
+        .with_fault(lose_api),
         Case::new(
             "a task that cannot be described for another reason",
             two(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
-        .wrong(|ecs| {
+        .with_fault(|ecs| {
             let failure =
                 json!({"tasks": [], "failures": [{"arn": api_arn(ecs), "reason": "INTERNAL"}]});
             let fault = Fault::json(&failure.to_string());
@@ -44,7 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
             Fails(2, "aws-prod: AccessDenied: "),
             Fails(1, "AccessDeniedException"),
         )
-        .wrong(|ecs| {
+        .with_fault(|ecs| {
             ecs.faults(|faults| {
                 for operation in Operation::ALL {
                     faults.always_in("db", operation, Fault::AccessDenied);

@@ -3,45 +3,45 @@
 use envsnap::standin::{Cluster, World};
 
 use super::account::{account, image, service, web};
-use super::{Case, Fails, Nothing, Reports, reports};
+use super::{Case, Fails, NoReport, Reports, reports};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("no task, in a service that exists", empty(), Nothing, reports([])),
+        Case::new("no task, in a service that exists", empty(), NoReport, reports([])),
         Case::new(
             "a cluster without services and tasks",
             account([Cluster::new("app")]),
-            Nothing,
+            NoReport,
             reports([]),
         ),
-        Case::same_for_both("1 task", tasks(1), reports(["app/web web:1=a"])),
-        Case::same_for_both(
+        Case::same_result("1 task", tasks(1), reports(["app/web web:1=a"])),
+        Case::same_result(
             "100 tasks of one service",
             tasks(100),
             reports(["100 x app/web web:1=a"]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "101 tasks of one service",
             tasks(101),
             reports(["101 x app/web web:1=a"]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "250 tasks of one service",
             tasks(250),
             reports(["250 x app/web web:1=a"]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "11 services",
             services(11),
             Reports(numbered(11, |n| format!("app/web-{n} web:1=a"))),
         ),
         Case::new("no cluster", account([]), Fails(2, "aws-prod: NothingInScope: "), reports([])),
-        Case::same_for_both(
+        Case::same_result(
             "30 clusters",
             clusters(30),
             Reports(numbered(30, |n| format!("app-{n}/web web:1=a"))),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "101 clusters",
             clusters(101),
             Reports(numbered(101, |n| format!("app-{n}/web web:1=a"))),

@@ -10,7 +10,7 @@ const WEB: &str = "app/web web:1=a";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::same_for_both("a task of a service", app([]), reports([WEB])),
+        Case::same_result("a task of a service", app([]), reports([WEB])),
         Case::new(
             "a standalone task (RunTask)",
             app([standalone("job", [image("job", "job:1", 'b')])]),
@@ -29,12 +29,12 @@ pub(super) fn cases() -> Vec<Case> {
             reports(["app/- nightly:1=b", WEB]),
             reports([WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a task of a daemon service",
             app([daemon()]),
             reports(["app/agent agent:1=b", WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "EC2, Fargate, external and managed launch types",
             app(["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"].map(|kind| Task {
                 launch_type: Some(kind.to_owned()),
@@ -48,12 +48,12 @@ pub(super) fn cases() -> Vec<Case> {
             reports(["app/web web:0=b", WEB]),
             reports([WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a task that has stopped",
             app([service("web", [image("web", "web:0", 'b')]).stopped()]),
             reports([WEB]),
         ),
-        Case::same_for_both(
+        Case::same_result(
             "a task that has not started",
             app([service("web", [image("web", "web:2", 'b')]).pending()]),
             reports([WEB]),
@@ -86,7 +86,7 @@ pub(super) fn cases() -> Vec<Case> {
             reports(["app/api api:1=b since now", WEB]),
             Crashes,
         ),
-        Case::same_for_both(
+        Case::same_result(
             "one image in several clusters",
             account(["app", "edge", "ops"].map(|name| Cluster::new(name).task(web()))),
             reports([WEB, "edge/web web:1=a", "ops/web web:1=a"]),

@@ -1,18 +1,20 @@
-//! The pages without a mouse: these tests press keys, and only look otherwise.
+//! The pages without a mouse: these tests press keys, and otherwise only read the page.
 
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::story::{Environment, HOUR, Recorder};
+use super::fixture::{EnvironmentFixture, HOUR, InMemoryRecorder};
 
+// Keys, as WebDriver encodes them.
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
-const RIGHT: char = '\u{e014}';
-const DOWN: char = '\u{e015}';
+const ARROW_RIGHT: char = '\u{e014}';
+const ARROW_DOWN: char = '\u{e015}';
 
-/// Where the focus is: the position among all that can have it, what it is, and whether it is visible.
-/// Links in the timeline show the focus by their column.
-const FOCUS: &str = "
+/// A script that returns where the focus is: its position among the `count` elements that can have it,
+/// whether it is visible, and the element's description. Links in the timeline show the focus by their
+/// column.
+const READ_FOCUS: &str = "
     const all = [...document.querySelectorAll(
       'a[href], button, input:not([type=hidden]), select, summary, [tabindex=\"0\"]')]
       .filter((it) => it.checkVisibility() && !it.closest('details:not([open]) > :not(summary)'));
@@ -29,43 +31,44 @@ const FOCUS: &str = "
       what: `${at.localName} ${at.name ?? ''} ${at.textContent.trim().slice(0, 60)}`,
     }";
 
-/// `keys`, with three snapshots an hour apart, of two artifacts.
-async fn record() -> Recorder {
-    let recorder = Recorder::start().await;
-    let mut environment = Environment::create(&recorder, "keys", "").await;
-    environment.run("db:1", 1);
+/// A recorder with the environment `keys`: three snapshots, an hour apart, of two artifacts.
+async fn start_recorder() -> InMemoryRecorder {
+    let recorder = InMemoryRecorder::start().await;
+    let mut environment = EnvironmentFixture::create(&recorder, "keys", "").await;
+    environment.set_replicas("db:1", 1);
     for replicas in 1..4 {
-        environment.run("web:1", replicas);
+        environment.set_replicas("web:1", replicas);
         environment.report().await;
-        recorder.wait(HOUR);
+        recorder.advance_clock(HOUR);
     }
     recorder
 }
 
-/// Presses Tab until the element that this script finds has the focus.
+/// Presses Tab until the element with the focus matches the CSS selector.
 async fn tab_to(browser: &Browser, selector: &str) {
     for _ in 0..200 {
-        browser.press(TAB).await;
-        let is_there = format!("return document.activeElement.matches({selector:?})");
-        if browser.evaluate(&is_there).await == json!(true) {
+        browser.press_key(TAB).await;
+        let is_focused = format!("return document.activeElement.matches({selector:?})");
+        if browser.run_script(&is_focused).await == json!(true) {
             return;
         }
     }
     panic!("{selector} is not reached");
 }
 
+/// Presses the key of each character.
 async fn type_text(browser: &Browser, text: &str) {
     for key in text.chars() {
-        browser.press(key).await;
+        browser.press_key(key).await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn tab_reaches_everything_in_order_and_the_focus_is_visible() {
-    let recorder = record().await;
+async fn tab_key_reaches_every_control_in_order_and_the_focus_is_visible() {
+    let recorder = start_recorder().await;
     let browser = Browser::start().await;
-    browser.look(1_280, "light").await;
+    browser.emulate_display(1_280, "light").await;
     let org = format!("{}/cyber-dojo", recorder.url);
     for url in [
         recorder.url.clone(),
@@ -78,88 +81,91 @@ async fn tab_reaches_everything_in_order_and_the_focus_is_visible() {
     ] {
         browser.open(&url).await;
         // A field with an error has the focus from the beginning.
-        browser.evaluate("document.activeElement.blur()").await;
+        browser.run_script("document.activeElement.blur()").await;
         browser.open(&url).await;
-        let first: Value = browser.evaluate(FOCUS).await;
+        let first: Value = browser.run_script(READ_FOCUS).await;
         let mut expected = first["position"].as_i64().unwrap() + 1;
         let count = first["count"].as_i64().unwrap();
         while expected < count {
-            browser.press(TAB).await;
-            let focus = browser.evaluate(FOCUS).await;
+            browser.press_key(TAB).await;
+            let focus = browser.run_script(READ_FOCUS).await;
             assert_eq!(focus["position"], expected, "{url}: {focus}");
             assert_eq!(focus["isVisible"], true, "{url}: {focus}");
             assert_eq!(focus["isInWindow"], true, "{url}: {focus}");
             expected += 1;
         }
         // No trap: after the last one the focus leaves the page, and comes back at the beginning.
-        browser.press(TAB).await;
-        let position = browser.evaluate(FOCUS).await["position"].as_i64().unwrap();
+        browser.press_key(TAB).await;
+        let position = browser.run_script(READ_FOCUS).await["position"].as_i64().unwrap();
         assert!(position <= 0, "{url}: {position}");
     }
-    assert_eq!(browser.console().await.len(), 2, "only the page with an error, opened twice");
+    assert_eq!(
+        browser.take_console_lines().await.len(),
+        2,
+        "only the page with an error, opened twice"
+    );
     browser.quit().await;
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_timeline_is_read_and_a_time_is_asked_for_with_keys_alone() {
-    let recorder = record().await;
+async fn timeline_and_time_search_work_with_the_keyboard_alone() {
+    let recorder = start_recorder().await;
     let page = format!("{}/cyber-dojo/environments/keys", recorder.url);
     let browser = Browser::start().await;
-    browser.look(1_280, "light").await;
+    browser.emulate_display(1_280, "light").await;
     browser.open(&page).await;
 
     // The first link skips the navigation.
-    browser.press(TAB).await;
-    assert_eq!(browser.focused_text().await, "Skip to the content");
-    browser.press(ENTER).await;
-    assert_eq!(browser.evaluate("return document.activeElement.id").await, "main");
+    browser.press_key(TAB).await;
+    assert_eq!(browser.focused_element_text().await, "Skip to the content");
+    browser.press_key(ENTER).await;
+    assert_eq!(browser.run_script("return document.activeElement.id").await, "main");
 
     // Snapshots of the timeline, and the artifacts in them.
     tab_to(&browser, ".columns a").await;
-    browser.press(RIGHT).await;
-    let text = browser.text("#detail").await;
+    browser.press_key(ARROW_RIGHT).await;
+    let text = browser.element_text("#detail").await;
     assert!(text.starts_with("#2 · 2022-08-01 09:00:00 UTC · ~ web:1 1 → 2"), "{text}");
     for expected in ["db:1: 1 replica in #2", "web:1: 2 replicas in #2", "web:1: 2 replicas in #2"]
     {
-        browser.press(DOWN).await;
-        let text = browser.text("#detail").await;
+        browser.press_key(ARROW_DOWN).await;
+        let text = browser.element_text("#detail").await;
         assert!(text.starts_with(expected), "{text}");
     }
-    browser.press(RIGHT).await;
-    let text = browser.text("#detail").await;
+    browser.press_key(ARROW_RIGHT).await;
+    let text = browser.element_text("#detail").await;
     assert!(text.starts_with("web:1: 3 replicas in #3"), "{text}");
-    browser.follow_key(ENTER).await;
-    assert_eq!(browser.address().await, format!("{page}/snapshots/3"));
+    browser.press_key_and_wait_for_page(ENTER).await;
+    assert_eq!(browser.current_url().await, format!("{page}/snapshots/3"));
 
-    // A time that is none: the error is beside the field, which has the focus.
+    // Text that is not a time: the error is beside the field, which has the focus.
     tab_to(&browser, "input[name=time]").await;
     type_text(&browser, "16 Uhr").await;
-    browser.follow_key(ENTER).await;
-    let error = browser.text("#time-error").await;
+    browser.press_key_and_wait_for_page(ENTER).await;
+    let error = browser.element_text("#time-error").await;
     assert!(error.starts_with("\"16 Uhr\" is not understood: not a time such as"), "{error}");
     let focused = "return document.activeElement.getAttribute('aria-describedby')";
-    assert_eq!(browser.evaluate(focused).await, "time-error");
-    browser.evaluate("document.activeElement.select()").await;
+    assert_eq!(browser.run_script(focused).await, "time-error");
+    browser.run_script("document.activeElement.select()").await;
     type_text(&browser, "2022-08-01 09:30").await;
-    browser.follow_key(ENTER).await;
-    assert_eq!(browser.text("h1").await, "keys#2");
-    let answer = browser.text("p.requested").await;
-    assert_eq!(answer, "At 2022-08-01 09:30:00 UTC this was the latest snapshot.");
+    browser.press_key_and_wait_for_page(ENTER).await;
+    assert_eq!(browser.element_text("h1").await, "keys#2");
+    let note = browser.element_text("p.requested").await;
+    assert_eq!(note, "At 2022-08-01 09:30:00 UTC this was the latest snapshot.");
     browser.quit().await;
 }
 
-/// The answer repeats a requested time in the time zone of the browser.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn a_requested_time_is_shown_in_both_zones() {
-    let recorder = record().await;
+async fn requested_time_is_shown_in_utc_and_in_the_browser_s_time_zone() {
+    let recorder = start_recorder().await;
     let browser = Browser::start().await;
     let zone = json!({"timezoneId": "Europe/Berlin"});
-    browser.command("Emulation.setTimezoneOverride", &zone).await;
+    browser.devtools_command("Emulation.setTimezoneOverride", &zone).await;
     browser.open(&format!("{}/at?time=2022-08-01+09:30", recorder.url)).await;
-    let answer = browser.text("p.requested").await;
-    assert!(answer.starts_with("At 2022-08-01 09:30:00 UTC = "), "{answer}");
-    assert!(answer.contains("11:30:00 AM GMT+2"), "{answer}");
+    let note = browser.element_text("p.requested").await;
+    assert!(note.starts_with("At 2022-08-01 09:30:00 UTC = "), "{note}");
+    assert!(note.contains("11:30:00 AM GMT+2"), "{note}");
     browser.quit().await;
 }

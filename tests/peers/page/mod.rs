@@ -1,10 +1,10 @@
-//! The recorder's page, in a real browser.
+//! The recorder's web pages, in a real browser.
 
 pub(crate) mod browser;
+mod fixture;
 mod keyboard;
 mod print;
 mod provenance;
-mod story;
 mod widths;
 
 use std::path::PathBuf;
@@ -15,21 +15,23 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use self::browser::Browser;
-use self::story::{DAY, Environment, HOUR, MINUTE, Recorder};
+use self::fixture::{DAY, EnvironmentFixture, HOUR, InMemoryRecorder, MINUTE};
 use crate::programs::{ROOT, envsnap};
 
+// Keys, as WebDriver encodes them.
 const ENTER: char = '\u{e007}';
-const RIGHT: char = '\u{e014}';
+const ARROW_RIGHT: char = '\u{e014}';
 
-/// Pictures that a person may look at, beside what the tests say of them.
-fn pictures() -> PathBuf {
-    let pictures = PathBuf::from(ROOT).join("target/page");
-    std::fs::create_dir_all(&pictures).unwrap();
-    pictures
+/// The folder of screenshots and PDF files, which a person may look at after a test.
+fn screenshot_folder() -> PathBuf {
+    let folder = PathBuf::from(ROOT).join("target/page");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
-/// `envsnap demo --keep`, and the address of its page. It ends with this.
-async fn demo() -> (Child, String) {
+/// Starts `envsnap demo --keep`, which ends when its process is dropped. Returns it, and the URL of the
+/// page of `aws-prod`.
+async fn start_demo() -> (Child, String) {
     let mut demo = envsnap()
         .args(["demo", "--keep"])
         .stdin(Stdio::null())
@@ -46,19 +48,19 @@ async fn demo() -> (Child, String) {
     }
 }
 
-/// The pictures in the README: `docs/timeline-picture` lets this write them to `docs/images`.
+/// `docs/timeline-picture` runs this to write the images of the README to `docs/images`.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_timeline_of_the_demo_is_drawn() {
-    let folder = std::env::var_os("ENVSNAP_PICTURES").map_or_else(pictures, PathBuf::from);
-    let (mut demo, page) = demo().await;
+async fn screenshots_of_the_demo_timeline_are_written() {
+    let folder = std::env::var_os("ENVSNAP_PICTURES").map_or_else(screenshot_folder, PathBuf::from);
+    let (mut demo, page) = start_demo().await;
     let browser = Browser::start().await;
     for scheme in ["light", "dark"] {
-        browser.look(1_000, scheme).await;
-        // As many as fit into the width of a README.
+        browser.emulate_display(1_000, scheme).await;
+        // As many snapshots as fit into the width of a README.
         browser.open(&format!("{page}?show=25")).await;
         let file = folder.join(format!("timeline-{scheme}.png"));
-        browser.detail(&file, ["#timeline", "#timeline ~ .legend"]).await;
+        browser.save_screenshot_of_range(&file, ["#timeline", "#timeline ~ .legend"]).await;
         let size = std::fs::metadata(&file).unwrap().len();
         assert!((50_000..1_000_000).contains(&size), "{} has {size} bytes", file.display());
     }
@@ -68,35 +70,43 @@ async fn the_timeline_of_the_demo_is_drawn() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_demo_is_browsed_with_and_without_script() {
-    let (mut demo, page) = demo().await;
+async fn demo_pages_work_with_and_without_javascript() {
+    let (mut demo, page) = start_demo().await;
     for with_script in [true, false] {
         let browser = Browser::start().await;
-        browser.look(1_280, "light").await;
+        browser.emulate_display(1_280, "light").await;
         let disabled = json!({"value": !with_script});
-        browser.command("Emulation.setScriptExecutionDisabled", &disabled).await;
+        browser.devtools_command("Emulation.setScriptExecutionDisabled", &disabled).await;
 
         let home = page.split("/cyber-dojo").next().unwrap();
         browser.open(home).await;
-        assert!(browser.text("tbody tr").await.contains("12 artifacts, 16 replicas"));
-        browser.follow("tbody th a[href$='/aws-prod']").await;
-        assert_eq!(browser.address().await, page);
-        assert_eq!(browser.text("h1").await, "aws-prod");
+        assert!(browser.element_text("tbody tr").await.contains("12 artifacts, 16 replicas"));
+        browser.click_and_wait_for_page("tbody th a[href$='/aws-prod']").await;
+        assert_eq!(browser.current_url().await, page);
+        assert_eq!(browser.element_text("h1").await, "aws-prod");
 
-        // The picture begins with #66.
-        browser.follow(".columns [role=listitem]:nth-child(1) a").await;
-        assert_eq!(browser.address().await, format!("{page}/snapshots/66"));
-        assert!(browser.text("table[class], main").await.contains("What exited with it"));
+        // The first snapshot in the timeline is #66.
+        browser.click_and_wait_for_page(".columns [role=listitem]:nth-child(1) a").await;
+        assert_eq!(browser.current_url().await, format!("{page}/snapshots/66"));
+        assert!(browser.element_text("table[class], main").await.contains("What exited with it"));
 
-        browser.follow("form.compare button").await;
-        let compared = browser.text("main").await;
-        assert!(compared.contains("1 exited, 0 started, 0 scaled, 12 unchanged."), "{compared}");
-        assert!(browser.text("tbody th").await.contains("runner:85d83c6"), "{compared}");
+        browser.click_and_wait_for_page("form.compare button").await;
+        let comparison = browser.element_text("main").await;
+        assert!(
+            comparison.contains("1 exited, 0 started, 0 scaled, 12 unchanged."),
+            "{comparison}"
+        );
+        assert!(browser.element_text("tbody th").await.contains("runner:85d83c6"), "{comparison}");
 
-        assert_eq!(browser.console().await, [""; 0]);
+        assert_eq!(browser.take_console_lines().await, [""; 0]);
         if with_script {
-            widths::check(&browser, &page, "demo").await;
-            widths::check(&browser, &format!("{page}/snapshots/66"), "demo-snapshot").await;
+            widths::assert_layout_and_save_screenshots(&browser, &page, "demo").await;
+            widths::assert_layout_and_save_screenshots(
+                &browser,
+                &format!("{page}/snapshots/66"),
+                "demo-snapshot",
+            )
+            .await;
         }
         browser.quit().await;
     }
@@ -105,31 +115,31 @@ async fn the_demo_is_browsed_with_and_without_script() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn every_page_fits_its_window_in_light_and_dark() {
-    let recorder = Recorder::start().await;
+async fn pages_fit_the_window_at_every_width_in_light_and_dark() {
+    let recorder = InMemoryRecorder::start().await;
     record_histories(&recorder).await;
     let browser = Browser::start().await;
     let org = format!("{}/cyber-dojo", recorder.url);
-    let of = |environment: &str| format!("{org}/environments/{environment}");
+    let environment_url = |environment: &str| format!("{org}/environments/{environment}");
     for (name, url) in [
         ("home", recorder.url.clone()),
-        ("history", of("aws-prod")),
-        ("history-in-proportion", format!("{}?scale=true", of("aws-prod"))),
-        ("history-before", format!("{}?show=25&upto=25", of("aws-prod"))),
-        ("snapshot", format!("{}/snapshots/-1", of("aws-prod"))),
+        ("history", environment_url("aws-prod")),
+        ("history-in-proportion", format!("{}?scale=true", environment_url("aws-prod"))),
+        ("history-before", format!("{}?show=25&upto=25", environment_url("aws-prod"))),
+        ("snapshot", format!("{}/snapshots/-1", environment_url("aws-prod"))),
         ("comparison", format!("{org}/compare?from=aws-prod%232&to=aws-prod")),
         ("across", format!("{org}/compare?from=staging&to=aws-prod")),
-        ("forty", of("forty")),
-        ("one", of("one")),
-        ("empty", of("empty")),
-        ("names", of("names")),
-        ("names-snapshot", format!("{}/snapshots/1", of("names"))),
-        ("long", format!("{}?show=200", of("long"))),
-        ("missing", of("no-such-environment")),
+        ("forty", environment_url("forty")),
+        ("one", environment_url("one")),
+        ("empty", environment_url("empty")),
+        ("names", environment_url("names")),
+        ("names-snapshot", format!("{}/snapshots/1", environment_url("names"))),
+        ("long", format!("{}?show=200", environment_url("long"))),
+        ("missing", environment_url("no-such-environment")),
     ] {
-        widths::check(&browser, &url, name).await;
+        widths::assert_layout_and_save_screenshots(&browser, &url, name).await;
     }
-    let console = browser.console().await;
+    let console = browser.take_console_lines().await;
     let unexpected: Vec<_> =
         console.iter().filter(|line| !line.contains("no-such-environment")).collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");
@@ -138,42 +148,43 @@ async fn every_page_fits_its_window_in_light_and_dark() {
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_arrow_keys_move_between_snapshots() {
-    let recorder = Recorder::start().await;
-    let mut environment = Environment::create(&recorder, "keys", "").await;
+async fn arrow_keys_move_between_snapshots() {
+    let recorder = InMemoryRecorder::start().await;
+    let mut environment = EnvironmentFixture::create(&recorder, "keys", "").await;
     for replicas in 1..4 {
-        environment.run("web:1", replicas);
+        environment.set_replicas("web:1", replicas);
         environment.report().await;
-        recorder.wait(HOUR);
+        recorder.advance_clock(HOUR);
     }
     let page = format!("{}/cyber-dojo/environments/keys", recorder.url);
     let browser = Browser::start().await;
-    browser.look(1_280, "light").await;
+    browser.emulate_display(1_280, "light").await;
 
     browser.open(&page).await;
-    browser.evaluate("document.querySelector('.columns a').focus()").await;
-    browser.press(RIGHT).await;
-    let text = browser.text("#detail").await;
+    browser.run_script("document.querySelector('.columns a').focus()").await;
+    browser.press_key(ARROW_RIGHT).await;
+    let text = browser.element_text("#detail").await;
     assert!(text.starts_with("#2 · 2022-08-01 09:00:00 UTC · ~ web:1 1 → 2"), "{text}");
-    browser.follow_key(ENTER).await;
-    assert_eq!(browser.address().await, format!("{page}/snapshots/2"));
-    browser.follow_key(RIGHT).await;
-    assert_eq!(browser.address().await, format!("{page}/snapshots/3"));
+    browser.press_key_and_wait_for_page(ENTER).await;
+    assert_eq!(browser.current_url().await, format!("{page}/snapshots/2"));
+    browser.press_key_and_wait_for_page(ARROW_RIGHT).await;
+    assert_eq!(browser.current_url().await, format!("{page}/snapshots/3"));
 
-    browser.fill("input[name=from]", "keys@{2022-08-01T08:30:00}").await;
-    browser.follow("form.compare button").await;
-    assert_eq!(browser.text("h1").await, "What changed from keys#1 to keys#3");
-    assert!(browser.text("tbody").await.contains("scaled 1 → 3"));
-    assert_eq!(browser.console().await, [""; 0]);
+    browser.fill_field("input[name=from]", "keys@{2022-08-01T08:30:00}").await;
+    browser.click_and_wait_for_page("form.compare button").await;
+    assert_eq!(browser.element_text("h1").await, "What changed from keys#1 to keys#3");
+    assert!(browser.element_text("tbody").await.contains("scaled 1 → 3"));
+    assert_eq!(browser.take_console_lines().await, [""; 0]);
     browser.quit().await;
 }
 
-/// Histories of several kinds.
-async fn record_histories(recorder: &Recorder) {
-    let mut one = Environment::create(recorder, "one", "Made today").await;
-    Environment::create(recorder, "empty", "").await;
-    let mut staging = Environment::create(recorder, "staging", "What is next").await;
-    let mut prod = Environment::create(recorder, "aws-prod", "Serves cyber-dojo.org").await;
+/// Records environments with different histories: none, one snapshot, many artifacts, many snapshots,
+/// difficult names, and `aws-prod` with deployments, scaling and a rollback.
+async fn record_histories(recorder: &InMemoryRecorder) {
+    let mut one = EnvironmentFixture::create(recorder, "one", "Made today").await;
+    EnvironmentFixture::create(recorder, "empty", "").await;
+    let mut staging = EnvironmentFixture::create(recorder, "staging", "What is next").await;
+    let mut prod = EnvironmentFixture::create(recorder, "aws-prod", "Serves cyber-dojo.org").await;
     for (image, replicas) in [
         ("creator:ba9d0ee", 1),
         ("custom-start-points:fb8c4d1", 1),
@@ -187,27 +198,27 @@ async fn record_histories(recorder: &Recorder) {
         ("shas:7c45272", 1),
         ("web:b0e7e1d", 2),
     ] {
-        prod.run(image, replicas);
-        staging.run(image, 1);
+        prod.set_replicas(image, replicas);
+        staging.set_replicas(image, 1);
     }
     prod.report().await;
     staging.report().await;
-    prod.heartbeats(HOUR, 40).await;
-    recorder.wait(3.0 * DAY);
+    prod.report_repeatedly(HOUR, 40).await;
+    recorder.advance_clock(3.0 * DAY);
     prod.roll_over("runner:85d83c6", "runner:16d9990", 3, 2.0).await;
-    prod.heartbeats(HOUR, 30).await;
+    prod.report_repeatedly(HOUR, 30).await;
     prod.roll_over("web:b0e7e1d", "web:41d7f80", 2, 3.0).await;
-    recorder.wait(4.0 * HOUR);
-    prod.run("nginx:97c2d31", 6);
+    recorder.advance_clock(4.0 * HOUR);
+    prod.set_replicas("nginx:97c2d31", 6);
     prod.report().await;
-    prod.heartbeats(HOUR, 8).await;
-    prod.run("nginx:97c2d31", 2);
+    prod.report_repeatedly(HOUR, 8).await;
+    prod.set_replicas("nginx:97c2d31", 2);
     prod.report().await;
-    recorder.wait(6.0 * DAY);
+    recorder.advance_clock(6.0 * DAY);
     prod.roll_over("saver:3cd5c4e", "saver:e17ab35", 1, 1.0).await;
-    recorder.wait(20.0 * MINUTE);
+    recorder.advance_clock(20.0 * MINUTE);
     prod.roll_over("saver:e17ab35", "saver:3cd5c4e", 1, 1.0).await;
-    prod.heartbeats(HOUR, 60).await;
+    prod.report_repeatedly(HOUR, 60).await;
     for (old, new) in [
         ("dashboard:3e1bfbd", "dashboard:77d1e90"),
         ("differ:1a2b170", "differ:5fe0c2a"),
@@ -215,37 +226,39 @@ async fn record_histories(recorder: &Recorder) {
         ("web:41d7f80", "web:8e2c9aa"),
     ] {
         prod.roll_over(old, new, 2, 2.0).await;
-        recorder.wait(11.0 * HOUR);
+        recorder.advance_clock(11.0 * HOUR);
     }
-    prod.heartbeats(MINUTE, 30).await;
-    staging.run("web:b0e7e1d", 0);
-    staging.run("web:c0ffee1", 1);
+    prod.report_repeatedly(MINUTE, 30).await;
+    staging.set_replicas("web:b0e7e1d", 0);
+    staging.set_replicas("web:c0ffee1", 1);
     staging.report().await;
 
-    let mut forty = Environment::create(recorder, "forty", "Many services, deployed often").await;
+    let mut forty =
+        EnvironmentFixture::create(recorder, "forty", "Many services, deployed often").await;
     for service in 0..12 {
-        forty.run(&format!("team/service-{service:02}:1.0"), 1 + service % 4);
+        forty.set_replicas(&format!("team/service-{service:02}:1.0"), 1 + service % 4);
     }
     forty.report().await;
     for release in 0..28_u32 {
-        recorder.wait(f64::from(1 + release % 5) * HOUR);
+        recorder.advance_clock(f64::from(1 + release % 5) * HOUR);
         let (service, version) = (release * 5 % 12, 1 + release / 12);
         let image = |version| format!("team/service-{service:02}:{version}.0");
         forty.roll_over(&image(version), &image(version + 1), 1 + service % 4, 2.0).await;
     }
 
-    let mut long = Environment::create(recorder, "long", "").await;
+    let mut long = EnvironmentFixture::create(recorder, "long", "").await;
     for version in 0..260_u32 {
-        long.run(&format!("web:{version}"), 2);
+        long.set_replicas(&format!("web:{version}"), 2);
         if version > 0 {
-            long.run(&format!("web:{}", version - 1), 0);
+            long.set_replicas(&format!("web:{}", version - 1), 0);
         }
         long.report().await;
-        recorder.wait(f64::from(1 + version % 7) * HOUR);
+        recorder.advance_clock(f64::from(1 + version % 7) * HOUR);
     }
 
     let mut names =
-        Environment::create(recorder, "names", "<b>Names</b> that are \"hard\" & long").await;
+        EnvironmentFixture::create(recorder, "names", "<b>Names</b> that are \"hard\" & long")
+            .await;
     for (image, replicas) in [
         ("<script>alert(1)</script>\"'&", 1),
         (&*format!("{}:{}", "a-very-long-repository-name/".repeat(10), "t".repeat(40)), 3),
@@ -253,15 +266,15 @@ async fn record_histories(recorder: &Recorder) {
         ("web\u{202e}gnp.1", 1),
         ("größe/名前:テスト", 12),
     ] {
-        names.run(image, replicas);
+        names.set_replicas(image, replicas);
     }
     names.report().await;
-    recorder.wait(HOUR);
-    names.run("javascript:alert(1)", 1);
+    recorder.advance_clock(HOUR);
+    names.set_replicas("javascript:alert(1)", 1);
     names.report().await;
 
-    one.run("runner:16d9990", 3);
-    one.run("shas:7c45272", 1);
+    one.set_replicas("runner:16d9990", 3);
+    one.set_replicas("shas:7c45272", 1);
     one.report().await;
-    recorder.wait(5.0 * MINUTE);
+    recorder.advance_clock(5.0 * MINUTE);
 }

@@ -1,15 +1,16 @@
-//! The pages on paper.
+//! The pages as they are printed, to PDF.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::{pictures, provenance, story};
+use super::{fixture, provenance, screenshot_folder};
 use crate::programs::{ProgramOutput, command};
 
-/// The text of each page of a PDF, and whether a character is outside of its page.
-const PYTHON: &str = "
+/// Takes a PDF file. Prints the text of each page, and how many characters are outside of their page, as
+/// JSON.
+const READ_PDF: &str = "
 import json, sys
 import pypdfium2
 document = pypdfium2.PdfDocument(sys.argv[1])
@@ -24,36 +25,39 @@ for page in document:
 print(json.dumps({'texts': texts, 'outside': outside}))
 ";
 
-struct Printed {
+/// A web page as a PDF file.
+struct PrintedPage {
+    /// The whole text, without white space.
     text: String,
-    pages: usize,
+    sheet_count: usize,
 }
 
-async fn print(browser: &Browser, url: &str, name: &str) -> Printed {
+/// Prints the page at `url` to `{name}.pdf` in the folder of screenshots, where no text may be cut off.
+async fn print_to_pdf(browser: &Browser, url: &str, name: &str) -> PrintedPage {
     browser.open(url).await;
     let options = json!({"preferCSSPageSize": true, "printBackground": false});
-    let printed = browser.command("Page.printToPDF", &options).await;
-    let file = pictures().join(format!("{name}.pdf"));
+    let printed = browser.devtools_command("Page.printToPDF", &options).await;
+    let file = screenshot_folder().join(format!("{name}.pdf"));
     std::fs::write(&file, STANDARD.decode(printed["data"].as_str().unwrap()).unwrap()).unwrap();
-    let read = ProgramOutput::wait(command("readers-python").args(["-c", PYTHON]).arg(&file))
+    let json = ProgramOutput::run(command("readers-python").args(["-c", READ_PDF]).arg(&file))
         .await
         .success();
-    let read: Value = serde_json::from_str(&read).unwrap();
-    assert_eq!(read["outside"], 0, "{url}");
-    let texts: Vec<_> = read["texts"].as_array().unwrap().iter().collect();
+    let contents: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(contents["outside"], 0, "{url}");
+    let texts: Vec<_> = contents["texts"].as_array().unwrap().iter().collect();
     let text: String = texts.iter().map(|text| text.as_str().unwrap()).collect();
     // A long word is broken anywhere, and a hyphen at the end of a line is read as U+FFFE.
     let text = text.replace('\u{fffe}', "-").split_whitespace().collect();
-    Printed { text, pages: texts.len() }
+    PrintedPage { text, sheet_count: texts.len() }
 }
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn printed_pages_have_everything_but_the_navigation() {
-    let recorder = story::Recorder::start().await;
+async fn printed_pages_have_the_content_without_the_navigation() {
+    let recorder = fixture::InMemoryRecorder::start().await;
     provenance::record_provenance(&recorder).await;
     let browser = Browser::start().await;
-    browser.look(1_280, "dark").await;
+    browser.emulate_display(1_280, "dark").await;
     let org = format!("{}/cyber-dojo", recorder.url);
     let prod = format!("{org}/environments/aws-prod");
     for (url, name, expected) in [
@@ -67,17 +71,17 @@ async fn printed_pages_have_everything_but_the_navigation() {
             format!("{prod}/snapshots/-1"),
             "print-snapshot",
             // The last column, and the whole of a fingerprint.
-            &["Cluster and service", "Change", &story::digest("evil/miner:latest")],
+            &["Cluster and service", "Change", &fixture::fake_digest("evil/miner:latest")],
         ),
         (format!("{org}/compare?from=aws-prod%231&to=aws-prod"), "print-comparison", &["Started"]),
         (
-            format!("{org}/artifacts/{}", story::digest("runner:16d9990")),
+            format!("{org}/artifacts/{}", fixture::fake_digest("runner:16d9990")),
             "print-artifact",
-            &["Evidence", "History", "(https://github.com/cyber-dojo/runner/commit/"],
+            &["Evidence", "HistoryFixture", "(https://github.com/cyber-dojo/runner/commit/"],
         ),
         (format!("{org}/matrix"), "print-matrix", &["Versions in cyber-dojo", "evil/miner"]),
     ] {
-        let printed = print(&browser, &url, name).await;
+        let printed = print_to_pdf(&browser, &url, name).await;
         for expected in expected {
             let expected: String = expected.split_whitespace().collect();
             assert!(printed.text.contains(&expected), "{url}: {expected}: {}", printed.text);
@@ -87,13 +91,13 @@ async fn printed_pages_have_everything_but_the_navigation() {
         {
             assert!(!printed.text.contains(navigation), "{url}: {navigation}: {}", printed.text);
         }
-        assert!(printed.pages < 9, "{url}: {} pages", printed.pages);
+        assert!(printed.sheet_count < 9, "{url}: {} pages", printed.sheet_count);
     }
-    // Shades that can be distinguished without colours.
-    browser.command("Emulation.setEmulatedMedia", &json!({"media": "print"})).await;
+    // The shades of the timeline can be distinguished without colours.
+    browser.devtools_command("Emulation.setEmulatedMedia", &json!({"media": "print"})).await;
     browser.open(&prod).await;
     let greys = browser
-        .evaluate(
+        .run_script(
             "const grey = (selector, property) => {
                const color = getComputedStyle(document.querySelector(selector))[property];
                const [red, green, blue] = color.match(/[0-9.]+/g).map(Number);

@@ -1,16 +1,17 @@
-//! The pages at several widths: nothing is cut off, and what has to be scrolled to shows it.
+//! The layout of the pages at several widths: nothing is cut off, and containers that scroll have a hint.
 
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::pictures;
+use super::screenshot_folder;
 
 /// The widths of a large window, a laptop's half, and a phone, in pixels.
-const WIDTHS: [u32; 4] = [1_400, 1_280, 1_000, 400];
+const WINDOW_WIDTHS: [u32; 4] = [1_400, 1_280, 1_000, 400];
 
-/// What is cut off, or wider than its container without a hint. Elements for screen readers only are
-/// 1 pixel wide, and the names in the timeline have tooltips.
-const PROBLEMS: &str = "
+/// A script that returns a description of each element that is cut off, and of each container that scrolls
+/// without a hint. Elements for screen readers only are 1 pixel wide, and the names in the timeline have
+/// tooltips.
+const FIND_LAYOUT_PROBLEMS: &str = "
     const problems = [];
     const root = document.documentElement;
     if (root.scrollWidth > root.clientWidth) {
@@ -44,47 +45,50 @@ const PROBLEMS: &str = "
     window.scrollTo(0, 0);
     return problems";
 
-/// Pictures of a page at each width and in the dark, none of which cuts anything off.
-pub(super) async fn check(browser: &Browser, url: &str, name: &str) {
-    for (width, scheme) in WIDTHS.map(|width| (width, "light")).into_iter().chain([(1_280, "dark")])
+/// Asserts that the page at `url` has no layout problem at each width and in dark colours, and saves a
+/// screenshot of each as `{name}-{width}.png` or `{name}-dark.png`.
+pub(super) async fn assert_layout_and_save_screenshots(browser: &Browser, url: &str, name: &str) {
+    for (width, scheme) in
+        WINDOW_WIDTHS.map(|width| (width, "light")).into_iter().chain([(1_280, "dark")])
     {
-        browser.look(width, scheme).await;
+        browser.emulate_display(width, scheme).await;
         browser.open(url).await;
         browser
-            .evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
+            .run_script("for (const it of document.querySelectorAll('details')) it.open = true")
             .await;
-        // Until the script has looked at what was opened.
-        let drawn = "return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true))))";
-        browser.evaluate(drawn).await;
-        let look = if scheme == "dark" { "dark".to_owned() } else { width.to_string() };
-        browser.picture(&pictures().join(format!("{name}-{look}.png"))).await;
-        let problems = browser.evaluate(PROBLEMS).await;
+        // Waits until the page's script has handled the opened elements.
+        let wait_for_script = "return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true))))";
+        browser.run_script(wait_for_script).await;
+        let suffix = if scheme == "dark" { "dark".to_owned() } else { width.to_string() };
+        browser.save_screenshot(&screenshot_folder().join(format!("{name}-{suffix}.png"))).await;
+        let problems = browser.run_script(FIND_LAYOUT_PROBLEMS).await;
         assert_eq!(problems, json!([]), "{url} at {width} pixels");
     }
-    browser.look(1_280, "light").await;
+    browser.emulate_display(1_280, "light").await;
 }
 
-/// The check itself finds what is cut off, and a container without a hint.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn a_column_that_is_cut_off_is_found() {
-    let recorder = super::story::Recorder::start().await;
-    let mut environment = super::story::Environment::create(&recorder, "env", "").await;
-    environment.run("web:1", 1);
+async fn layout_script_finds_a_column_that_is_cut_off() {
+    let recorder = super::fixture::InMemoryRecorder::start().await;
+    let mut environment = super::fixture::EnvironmentFixture::create(&recorder, "env", "").await;
+    environment.set_replicas("web:1", 1);
     environment.report().await;
     let browser = Browser::start().await;
-    browser.look(400, "light").await;
+    browser.emulate_display(400, "light").await;
     browser.open(&format!("{}/cyber-dojo/environments/env", recorder.url)).await;
-    assert_eq!(browser.evaluate(PROBLEMS).await, json!([]));
+    assert_eq!(browser.run_script(FIND_LAYOUT_PROBLEMS).await, json!([]));
     browser
-        .evaluate(
+        .run_script(
             "for (const wide of document.querySelectorAll('.wide')) {
                wide.classList.remove('wide');
                wide.parentElement.style.overflow = 'hidden';
              }",
         )
         .await;
-    let Value::Array(problems) = browser.evaluate(PROBLEMS).await else { panic!("no list") };
+    let Value::Array(problems) = browser.run_script(FIND_LAYOUT_PROBLEMS).await else {
+        panic!("no list")
+    };
     assert!(problems.iter().any(|it| it.to_string().contains("beyond the window")), "{problems:?}");
     browser.quit().await;
 }

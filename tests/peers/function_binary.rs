@@ -1,4 +1,4 @@
-//! What the built function is made of.
+//! The size of the built function, what is linked into it, and how it starts and panics.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -7,21 +7,25 @@ use tokio::process::Command;
 
 use crate::programs::ProgramOutput;
 use crate::release;
-use crate::tls::Server;
+use crate::tls::TlsServer;
 
-/// Of the function that SAM uploads, in bytes.
-const MAX_BYTES: u64 = 7_500_000;
+/// The largest size of the function that SAM uploads, in bytes.
+const MAX_FUNCTION_BYTES: u64 = 7_500_000;
 
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn the_function_is_small_and_holds_nothing_of_the_command_line() {
+async fn function_is_small_and_contains_nothing_of_the_command_line() {
     let bootstrap = release::bootstrap().await;
     let size = std::fs::metadata(&bootstrap).unwrap().len();
-    assert!(size <= MAX_BYTES, "{} has {size} bytes, of {MAX_BYTES}", bootstrap.display());
+    assert!(
+        size <= MAX_FUNCTION_BYTES,
+        "{} has {size} bytes, of {MAX_FUNCTION_BYTES}",
+        bootstrap.display()
+    );
 
     let function = std::fs::read(&bootstrap).unwrap();
     let command_line = std::fs::read(env!("CARGO_BIN_EXE_envsnap")).unwrap();
-    for (part, words) in [
+    for (part, text) in [
         ("SQLite", "SQLite format 3"),
         ("the web server", "Paths must start with a `/`"),
         ("the argument parser", "For more information, try '"),
@@ -29,25 +33,28 @@ async fn the_function_is_small_and_holds_nothing_of_the_command_line() {
         ("the ECS stand-in", "The request has no X-Amz-Target header."),
         ("the tables", "CONFIRMED_UNTIL"),
     ] {
-        assert!(holds(&command_line, words), "{words:?} is no longer a sign of {part}");
-        assert!(!holds(&function, words), "the function holds {part}: {words:?}");
+        assert!(contains(&command_line, text), "{text:?} is no longer a sign of {part}");
+        assert!(!contains(&function, text), "the function holds {part}: {text:?}");
     }
-    let common = "An event is one of: an EventBridge scheduled event";
-    assert!(holds(&function, common), "the search finds what the function does hold");
+    let text_of_the_function = "An event is one of: an EventBridge scheduled event";
+    assert!(
+        contains(&function, text_of_the_function),
+        "the search finds what the function does hold"
+    );
 }
 
-fn holds(binary: &[u8], words: &str) -> bool {
-    binary.windows(words.len()).any(|window| window == words.as_bytes())
+fn contains(binary: &[u8], text: &str) -> bool {
+    binary.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// The runtime's library promises to panic where Lambda's variables are missing. A build that aborts
 /// ends by a signal then; one that unwinds comes back to `main` and ends with code 101.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn a_panic_unwinds() {
+async fn function_that_panics_unwinds_and_does_not_abort() {
     let mut function = Command::new(release::bootstrap().await);
     function.env_clear().env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9").stdin(Stdio::null());
-    let ended = ProgramOutput::wait(&mut function).await;
+    let ended = ProgramOutput::run(&mut function).await;
     assert!(ended.stdout.contains("envsnap panicked"), "{ended:?}");
     assert_eq!(ended.code, Some(101), "{ended:?}");
 }
@@ -55,9 +62,9 @@ async fn a_panic_unwinds() {
 /// Some systems have a file for each root certificate: reading them is the largest part of a start.
 #[tokio::test]
 #[ignore = "needs the programs that tests/peers/setup installs"]
-async fn no_root_certificate_is_read_twice() {
+async fn function_reads_each_root_certificate_once_when_it_starts() {
     // Neither client accepts its certificate, for which each needs the roots.
-    let server = Server::start().await;
+    let server = TlsServer::start().await;
     let url = format!("https://127.0.0.1:{}", server.port);
     let trace = tempfile::NamedTempFile::new().unwrap();
     let mut function = Command::new("strace");
@@ -83,7 +90,7 @@ async fn no_root_certificate_is_read_twice() {
             ("KOSLI_API_TOKEN", "t0k3n"),
         ])
         .stdin(Stdio::null());
-    ProgramOutput::wait(&mut function).await;
+    ProgramOutput::run(&mut function).await;
     let trace = std::fs::read_to_string(trace.path()).unwrap();
     let mut opened = BTreeMap::<&str, u32>::new();
     for line in trace.lines().filter(|line| !line.contains(" = -1 ")) {

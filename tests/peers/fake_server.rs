@@ -1,4 +1,5 @@
-//! A server that has an environment without snapshots, and keeps what is reported to it.
+//! A fake snapshot server: it answers that the environment has no snapshots, and keeps the reports it is
+//! sent.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,37 +10,43 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+/// The path with the query, and the JSON body, of each `PUT` request.
 type Reports = Arc<Mutex<Vec<(String, Value)>>>;
 
-pub(crate) struct Receiver {
+/// Serves until it is dropped.
+pub(crate) struct FakeServer {
     pub(crate) url: String,
     reports: Reports,
-    served: JoinHandle<()>,
+    server_task: JoinHandle<()>,
 }
 
-impl Receiver {
+impl FakeServer {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let reports = Reports::default();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&reports));
-        let served = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { url, reports, served }
+        let router = Router::new().fallback(handle_request).with_state(Arc::clone(&reports));
+        let server_task = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self { url, reports, server_task }
     }
 
-    /// The path and the body of each report so far.
+    /// The path and the JSON body of each report so far.
     pub(crate) fn reports(&self) -> Vec<(String, Value)> {
         self.reports.lock().unwrap().clone()
     }
 }
 
-impl Drop for Receiver {
+impl Drop for FakeServer {
     fn drop(&mut self) {
-        self.served.abort();
+        self.server_task.abort();
     }
 }
 
-async fn answer(State(reports): State<Reports>, request: Request) -> (StatusCode, Json<Value>) {
+/// Keeps the body of a `PUT` request, and answers any other request that there is no snapshot.
+async fn handle_request(
+    State(reports): State<Reports>,
+    request: Request,
+) -> (StatusCode, Json<Value>) {
     let (head, body) = request.into_parts();
     if head.method != Method::PUT {
         let message = "Org: 'cyber-dojo'. Snapshot 'aws-prod#-1' resolves to 'aws-prod#0'. \
