@@ -156,7 +156,7 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// A page of the events in `interval`, in order, of the environment that the entry with this number
     /// created, also if it is archived.
-    fn events_of_created(
+    fn events_of_environment_created_by(
         &self,
         org: &str,
         entry: i64,

@@ -23,12 +23,12 @@ use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
 
-/// Environments on one page.
+/// How many environments one page lists.
 const PAGE_SIZE: u32 = 25;
-/// Listed artifacts per environment; its page lists all of them.
+/// How many running artifacts are listed for each environment; the environment's own page lists all.
 const MAX_LISTED_ARTIFACTS: usize = 6;
 
-/// A longer description of an environment is cut.
+/// The most characters of an environment's description: a longer one is cut.
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
 /// `GET /`: all organizations that the caller may read.
@@ -111,6 +111,7 @@ async fn clear_provenance_without_flows<S: ProvenanceStore>(
     Ok(())
 }
 
+/// How the first environment comes about, if there is none.
 fn no_environments_hint() -> Markup {
     html! {
         p.empty {
@@ -155,6 +156,7 @@ fn environment_tables(
     }
 }
 
+/// A row of the table: name, what runs, and the times of the last change and report.
 fn environment_row(summary: &EnvironmentSummary, now: f64) -> Markup {
     let EnvironmentSummary { environment, running } = summary;
     let address = super::environment::address(&environment.org, &environment.name);
@@ -192,6 +194,7 @@ fn is_uncovered(environment: &EnvironmentRecord, now: f64) -> bool {
     last.is_some_and(|last| !is_covered(last, environment.heartbeat, Micros::from_seconds(now)))
 }
 
+/// The numbers of running artifacts and replicas, with counts of marks, and a list of the first artifacts.
 fn running_summary(address: &str, index: u32, running: &[SnapshotArtifact], now: f64) -> Markup {
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let marked = Mark::ALL.map(|mark| {
@@ -221,11 +224,13 @@ fn running_summary(address: &str, index: u32, running: &[SnapshotArtifact], now:
     }
 }
 
+/// How long an artifact has run that started at this time, in seconds since the Unix epoch.
 fn running_since(started_at: i64, now: f64) -> Markup {
     let started_at = unix_secs(started_at);
     html! { span.quiet title={"since " (time::utc(started_at))} { (time::running_for(started_at, now)) } }
 }
 
+/// How long ago this was, with the time beneath, or "never".
 fn time_and_age(time_of: Option<Micros>, now: f64) -> Markup {
     html! {
         @if let Some(seconds) = time_of.map(Micros::seconds) {

@@ -168,9 +168,12 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         for number in 1.. {
             let page = Page { number, size: EVENT_PAGE_SIZE };
             // It may be archived by now.
-            let of = taken.environment;
-            let events =
-                self.store.events_of_created(org, of, interval.clone(), page).await?.events;
+            let created_by = taken.environment;
+            let events = self
+                .store
+                .events_of_environment_created_by(org, created_by, interval.clone(), page)
+                .await?
+                .events;
             if events.is_empty() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Gaps in coverage.
+//! Gaps in coverage: periods in which an environment was not reported as often as its heartbeat demands.
 
 use rusqlite::params;
 
@@ -9,7 +9,10 @@ use crate::domain::{Micros, ReportGap, SnapshotSpan, is_covered};
 ///
 /// A gap belongs to the snapshot that was the latest when it began, since that is the one that was
 /// not confirmed.
-pub(super) fn add(history: &History<'_>, spans: &mut [SnapshotSpan]) -> rusqlite::Result<()> {
+pub(super) fn add_report_gaps(
+    history: &History<'_>,
+    spans: &mut [SnapshotSpan],
+) -> rusqlite::Result<()> {
     let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
     let from = first.from;
     let until = last.to.unwrap_or(Micros(i64::MAX));

@@ -511,7 +511,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn events_of_created(
+    async fn events_of_environment_created_by(
         &self,
         org: &str,
         entry: i64,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::provenance::{self, Trails};
+use super::provenance::{self, TrailSelection};
 use super::schema;
 
 /// The steps that `EXPLAIN QUERY PLAN` prints for `sql`.
@@ -168,10 +168,10 @@ fn trail_page_and_count_queries_use_an_index_without_scan_or_sort() {
     schema::create(&connection).unwrap();
     let by_flow = "SEARCH trail USING COVERING INDEX trail_by_flow (org_id=? AND flow_id=?)";
     for (sql, wanted) in [
-        (Trails::Flow.page_query(), by_flow),
-        (Trails::Flow.count_query(), by_flow),
-        (Trails::Flows.count_query(), by_flow),
-        (Trails::Flows.page_query(), "SEARCH trail USING PRIMARY KEY (org_id=?)"),
+        (TrailSelection::Flow.page_query(), by_flow),
+        (TrailSelection::Flow.count_query(), by_flow),
+        (TrailSelection::Flows.count_query(), by_flow),
+        (TrailSelection::Flows.page_query(), "SEARCH trail USING PRIMARY KEY (org_id=?)"),
     ] {
         let steps = query_plan_steps(&connection, &sql);
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");

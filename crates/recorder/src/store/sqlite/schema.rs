@@ -107,7 +107,9 @@ pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
 
 /// The first table, index or trigger that a file of this version has and a new one has not, or the
 /// other way round.
-pub(super) fn first_difference(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn first_object_unlike_new_file(
+    connection: &Connection,
+) -> rusqlite::Result<Option<String>> {
     let new = Connection::open_in_memory()?;
     create(&new)?;
     let (found, wanted) = (schema_objects(connection)?, schema_objects(&new)?);

@@ -350,7 +350,7 @@ impl<'a> History<'a> {
                 gaps: Vec::new(),
             });
         }
-        gaps::add(self, &mut spans)?;
+        gaps::add_report_gaps(self, &mut spans)?;
         Ok(spans)
     }
 }

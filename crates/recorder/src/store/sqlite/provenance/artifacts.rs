@@ -17,13 +17,13 @@ use crate::domain::{Error, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
 
 /// The most bytes of attestations in one answer.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_ATTESTATION_BYTES: usize = 8 << 20;
 
 /// The most matches of a search.
 const MAX_MATCHES: usize = 100;
 
 /// How many reports of one commit are looked at: the latest ones.
-const MAX_ROWS: usize = 1_000;
+const MAX_REPORTS_PER_COMMIT: usize = 1_000;
 
 /// The columns by whose beginnings artifacts are found.
 const FINGERPRINT: &str = "fingerprint";
@@ -125,6 +125,7 @@ impl Reader<'_> {
         Ok((found, total))
     }
 
+    /// Whether the repository of a reported artifact has this name, or a URL that ends with it.
     fn is_of_repo(&self, row: &ReportRow, repo: &str) -> Result<bool, Failure> {
         let (artifact, _actor): (ArtifactReported, _) = self.entry(row.seq)?;
         let details = fields(&artifact.details);
@@ -261,7 +262,7 @@ impl Reader<'_> {
         for row in rows.into_iter().rev() {
             let record = self.attestation_record(row, DetailLevel::Whole)?;
             bytes += record.details.len();
-            if bytes > MAX_BYTES {
+            if bytes > MAX_ATTESTATION_BYTES {
                 let message = "These attestations are larger than 8 MB: ask for them one by one, by \
                                attestation_id";
                 return Err(Error::too_large(message).into());
@@ -285,7 +286,8 @@ impl Reader<'_> {
             rows = self.reports_of_all(&Json(found))?;
         } else {
             let mut statement = self.connection.prepare_cached(&format!(
-                "{SELECT_REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC LIMIT {MAX_ROWS}"
+                "{SELECT_REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC \
+                 LIMIT {MAX_REPORTS_PER_COMMIT}"
             ))?;
             for commit in found {
                 for row in statement.query_map(params![self.org_id, commit], report)? {
@@ -297,6 +299,7 @@ impl Reader<'_> {
         Ok(rows)
     }
 
+    /// Like `reports_by_prefix`, but every report in one trail.
     fn reports_in_trail_by_prefix(
         &self,
         trail: i64,

@@ -10,8 +10,8 @@ use crate::domain::Error;
 use crate::domain::provenance::{Attachment, AttachmentFile};
 use crate::store::provenance::AttestationQuery;
 
-/// The bytes of a file in one row.
-const CHUNK: usize = 256 << 10;
+/// The most bytes of a file in one row of `attachment_chunk`.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Stores a file, unless the organization has it. What is stored is compared with it: a file that was
 /// damaged is mended by reporting it again.
@@ -33,7 +33,7 @@ pub(super) fn store(ledger: &Ledger<'_>, file: &AttachmentFile) -> Result<Attach
         let mut insert = ledger.connection.prepare_cached(
             "INSERT INTO attachment_chunk (org_id, sha256, number, bytes) VALUES ($1, $2, $3, $4)",
         )?;
-        for (number, chunk) in (0_i64..).zip(file.content.chunks(CHUNK)) {
+        for (number, chunk) in (0_i64..).zip(file.content.chunks(CHUNK_BYTES)) {
             insert.insert(params![ledger.org_id, &file.sha256[..], number, chunk])?;
         }
     }

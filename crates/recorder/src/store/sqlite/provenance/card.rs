@@ -1,4 +1,4 @@
-//! What the page shows of artifacts.
+//! Everything that is recorded of an artifact by its fingerprint, and the search for artifacts by name.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,7 @@ use crate::domain::{ArtifactRun, Error};
 /// What a search by name finds, by when it was last reported or started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum NameMatch {
+    /// The fingerprint of the artifact.
     Known(String),
     /// The identifier of the artifact, which has no fingerprint, and its name.
     Named(i64, String),
@@ -125,7 +126,7 @@ impl Reader<'_> {
         let mut records = Vec::new();
         for (found, _) in last {
             match found {
-                NameMatch::Known(fingerprint) => records.extend(self.as_found(&fingerprint)?),
+                NameMatch::Known(fingerprint) => records.extend(self.latest_record(&fingerprint)?),
                 NameMatch::Named(artifact, name) => records.push(ArtifactRecord {
                     fingerprint: String::new(),
                     name,
@@ -165,7 +166,7 @@ impl Reader<'_> {
     }
 
     /// The artifact as the flow that reported it last has it, or as it ran.
-    fn as_found(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
+    fn latest_record(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
         match self.reports_of(fingerprint)?.pop() {
             Some(latest) => self.artifact_record(latest, None).map(Some),
             None => self.unreported(fingerprint),

@@ -10,7 +10,7 @@ use crate::domain::Micros;
 use crate::domain::provenance::{DeploymentRecord, DeploymentReported, DerivedDeployment};
 
 /// The most derived deployments in one answer.
-const MAX_DERIVED: u32 = 1_000;
+const MAX_DERIVED_DEPLOYMENTS: u32 = 1_000;
 
 impl Reader<'_> {
     /// Announced deployments of the artifact, by one flow or by any, the earliest first.
@@ -40,6 +40,7 @@ impl Reader<'_> {
         self.deployments_where("$2 = '' AND flow_id = $3", "", Some(flow))
     }
 
+    /// Announced deployments that the SQL `condition` selects: `$2` in it is `value`, and `$3` is `flow`.
     fn deployments_where(
         &self,
         condition: &str,
@@ -107,16 +108,19 @@ impl Reader<'_> {
              ORDER BY interval.from_index DESC, artifact.fingerprint LIMIT $5",
         )?;
         let mut derived: Vec<_> = statement
-            .query_map(params![self.org_id, environment, from.0, until.0, MAX_DERIVED], |row| {
-                Ok(DerivedDeployment {
-                    flow: None,
-                    environment: environment.to_owned(),
-                    fingerprint: row.get(0)?,
-                    name: row.get(1)?,
-                    index: row.get(2)?,
-                    at: Micros(row.get(3)?),
-                })
-            })?
+            .query_map(
+                params![self.org_id, environment, from.0, until.0, MAX_DERIVED_DEPLOYMENTS],
+                |row| {
+                    Ok(DerivedDeployment {
+                        flow: None,
+                        environment: environment.to_owned(),
+                        fingerprint: row.get(0)?,
+                        name: row.get(1)?,
+                        index: row.get(2)?,
+                        at: Micros(row.get(3)?),
+                    })
+                },
+            )?
             .collect::<rusqlite::Result<_>>()?;
         for deployment in &mut derived {
             deployment.flow = self.first_flow_of(&deployment.fingerprint)?;
@@ -125,6 +129,7 @@ impl Reader<'_> {
         Ok(derived)
     }
 
+    /// The name of the flow that reported the artifact first.
     fn first_flow_of(&self, fingerprint: &str) -> rusqlite::Result<Option<String>> {
         let flow = self
             .connection

@@ -16,7 +16,9 @@ use crate::domain::provenance::{
 use crate::domain::{Error, Micros, Page};
 use crate::store::provenance::{FlowFilter, TrailFilter};
 
-const FLOW: &str = "SELECT id, name, description, visibility, template, tags, latest_activity_at,
+/// SQL: the columns that `flow_record` reads, of all flows.
+const SELECT_FLOW_RECORD: &str =
+    "SELECT id, name, description, visibility, template, tags, latest_activity_at,
         (SELECT max(recorded_at) FROM deployment
          WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
      FROM flow";
@@ -27,24 +29,24 @@ const TRAILS_OF_FLOW: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND flow_id = $2 ->> 0 AND $3 IS NULL";
 const TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
-const LATEST_OF_FLOWS: &str = "SELECT id FROM trail
+const LATEST_TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND +flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
 
-/// Those in which an artifact was reported.
+/// The trails in which an artifact was reported.
 const TRAILS_OF_ARTIFACT: &str = "SELECT DISTINCT trail_id AS id FROM artifact_report
      WHERE org_id = $1 AND fingerprint = $3 AND trail_id IS NOT NULL
        AND +flow_id IN (SELECT value FROM json_each($2))";
 
 /// The trails of one flow, of many, or in which an artifact was reported.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) enum Trails {
+pub(in super::super) enum TrailSelection {
     Flow,
     Flows,
     Artifact,
 }
 
-impl Trails {
-    /// How many there are. Counts the entries of an index.
+impl TrailSelection {
+    /// SQL: how many trails there are. Counts the entries of an index.
     pub(in super::super) fn count_query(self) -> String {
         let trails = match self {
             Self::Flow => TRAILS_OF_FLOW,
@@ -54,12 +56,12 @@ impl Trails {
         format!("SELECT count(*) FROM ({trails})")
     }
 
-    /// A page of them, the newest first.
+    /// SQL: a page of the trails, the newest first.
     pub(in super::super) fn page_query(self) -> String {
         let trails = match self {
             Self::Flow => TRAILS_OF_FLOW,
             // Through the index SQLite would read and sort all trails of all these flows.
-            Self::Flows => LATEST_OF_FLOWS,
+            Self::Flows => LATEST_TRAILS_OF_FLOWS,
             Self::Artifact => TRAILS_OF_ARTIFACT,
         };
         format!("{trails} ORDER BY id DESC LIMIT $4 OFFSET $5")
@@ -67,6 +69,7 @@ impl Trails {
 }
 
 impl Reader<'_> {
+    /// The flow in a row of [`SELECT_FLOW_RECORD`].
     fn flow_record(&self, row: &Row<'_>) -> Result<FlowRecord, Failure> {
         let id = row.get(0)?;
         let Json(tags) = row.get(5)?;
@@ -91,6 +94,7 @@ impl Reader<'_> {
         Ok(url.and_then(|url| url.as_str().map(str::to_owned)).filter(|url| !url.is_empty()))
     }
 
+    /// The sequence number of the flow's latest artifact report.
     fn latest_report(&self, flow: i64) -> rusqlite::Result<Option<i64>> {
         self.connection
             .prepare_cached(
@@ -130,8 +134,9 @@ impl Reader<'_> {
 
     pub(super) fn flow_by_name(&self, name: &str) -> Result<FlowRecord, Failure> {
         let id = self.existing_flow(name)?;
-        let mut statement =
-            self.connection.prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND id = $2"))?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT_FLOW_RECORD} WHERE org_id = $1 AND id = $2"))?;
         let mut rows = statement.query([self.org_id, id])?;
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         self.flow_record(row)
@@ -143,9 +148,9 @@ impl Reader<'_> {
         filter: &FlowFilter,
         page: Option<Page>,
     ) -> Result<(Vec<FlowRecord>, u64), Failure> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("{FLOW} WHERE org_id = $1 AND archived_at IS NULL"))?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{SELECT_FLOW_RECORD} WHERE org_id = $1 AND archived_at IS NULL"
+        ))?;
         let mut rows = statement.query([self.org_id])?;
         let mut flows = Vec::new();
         while let Some(row) = rows.next()? {
@@ -177,9 +182,9 @@ impl Reader<'_> {
     ) -> Result<(Vec<TrailSummary>, u64), Failure> {
         let flows = Json(self.flows_of_trails(filter)?);
         let (trails, parameter) = match &filter.fingerprint {
-            Some(_) => (Trails::Artifact, &filter.fingerprint),
-            None if flows.0.len() == 1 => (Trails::Flow, &None),
-            None => (Trails::Flows, &None),
+            Some(_) => (TrailSelection::Artifact, &filter.fingerprint),
+            None if flows.0.len() == 1 => (TrailSelection::Flow, &None),
+            None => (TrailSelection::Flows, &None),
         };
         let total = self
             .connection
@@ -302,6 +307,7 @@ impl Reader<'_> {
         Ok(events)
     }
 
+    /// Adds when the artifact started and stopped in each environment.
     fn add_running(
         &self,
         fingerprint: &str,

@@ -18,7 +18,7 @@ mod write_reports;
 #[cfg(test)]
 pub(super) use artifacts::matches_query;
 #[cfg(test)]
-pub(super) use flows::Trails;
+pub(super) use flows::TrailSelection;
 #[cfg(test)]
 pub(super) use join::{DEPLOYMENTS, FIRST_STARTS};
 pub(super) use join::{Shown, add};

@@ -82,6 +82,7 @@ impl<'a> Reader<'a> {
         RecordId::new(self.org, seq)
     }
 
+    /// The flow with this id, from the cache if it was read before.
     pub(super) fn flow(&self, id: i64) -> rusqlite::Result<Rc<FlowRow>> {
         if let Some(flow) = self.flows.borrow().get(&id) {
             return Ok(Rc::clone(flow));
@@ -95,6 +96,7 @@ impl<'a> Reader<'a> {
         Ok(flow)
     }
 
+    /// The trail with this id, from the cache if it was read before.
     pub(super) fn trail(&self, id: i64) -> rusqlite::Result<Rc<TrailRow>> {
         if let Some(trail) = self.trails.borrow().get(&id) {
             return Ok(Rc::clone(trail));
@@ -117,6 +119,7 @@ impl<'a> Reader<'a> {
         Ok((serde_json::from_str(&payload)?, actor))
     }
 
+    /// All attestations in a trail, the earliest first.
     pub(super) fn attestations_in_trail(
         &self,
         trail: i64,

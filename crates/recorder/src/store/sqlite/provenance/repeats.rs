@@ -20,6 +20,7 @@ const MAX_PRUNED_PER_WRITE: u32 = 10;
 pub(super) struct ReportDigest([u8; 32]);
 
 impl ReportDigest {
+    /// The digest of a report by the token with the label `actor`.
     pub(super) fn new(actor: &str, payload: &Payload) -> Result<Self, Failure> {
         let text = match payload {
             // The recorder numbers deployments.

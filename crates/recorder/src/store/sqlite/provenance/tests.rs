@@ -18,10 +18,12 @@ pub(super) fn details(json: &str) -> Details {
     Details::new(json.to_owned()).unwrap()
 }
 
+/// 64 hexadecimal digits: the byte `artifact`, 32 times.
 pub(super) fn fingerprint(artifact: u8) -> String {
     hex::encode([artifact; 32])
 }
 
+/// A report of artifact "runner" with this number, in a trail.
 pub(crate) fn artifact(artifact: u8, trail: &str) -> ArtifactReport {
     ArtifactReport {
         fingerprint: fingerprint(artifact),
@@ -33,6 +35,7 @@ pub(crate) fn artifact(artifact: u8, trail: &str) -> ArtifactReport {
     }
 }
 
+/// A generic attestation of artifact "runner" by its template name and [`COMMIT`].
 pub(super) fn attestation(name: &str, is_compliant: bool) -> AttestationReport {
     AttestationReport {
         kind: "generic".to_owned(),
@@ -202,9 +205,9 @@ async fn attestations_bind_to_artifact_by_template_name_and_commit_even_if_repor
     assert_eq!(state_and_problems(&fixture, 1).await, (State::Compliant, vec![]));
 
     // One that names an artifact which was not reported in the trail is refused.
-    let wrong =
+    let unknown_artifact =
         AttestationReport { fingerprint: Some(fingerprint(2)), ..attestation("test", true) };
-    let error = report(wrong).await.unwrap_err();
+    let error = report(unknown_artifact).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -213,8 +216,8 @@ async fn attestations_bind_to_artifact_by_template_name_and_commit_even_if_repor
             fingerprint(2)
         )
     );
-    let nothing = AttestationReport { is_override: true, ..attestation("lint", true) };
-    assert!(matches!(report(nothing).await, Err(Error::AttestationNotFound { .. })));
+    let override_of_none = AttestationReport { is_override: true, ..attestation("lint", true) };
+    assert!(matches!(report(override_of_none).await, Err(Error::AttestationNotFound { .. })));
 }
 
 #[tokio::test]

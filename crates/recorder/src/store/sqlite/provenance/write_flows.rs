@@ -117,6 +117,7 @@ pub(super) fn ensure_trail(ledger: &Ledger<'_>, flow: i64, name: &str) -> Result
     Ok(ledger.append(&Payload::TrailBegun(begun))?.seq)
 }
 
+/// Creates a flow, which is private unless its settings say otherwise.
 fn create_flow(ledger: &Ledger<'_>, settings: FlowSettings) -> Result<Head, Failure> {
     let head = ledger.append(&Payload::FlowCreated(FlowCreated {
         description: settings.description,
@@ -224,6 +225,7 @@ pub(super) fn rename_flow(ledger: &Ledger<'_>, name: &str, to: &str) -> Result<H
     ledger.append(&Payload::FlowRenamed(FlowRenamed { flow, from, to: to.to_owned() }))
 }
 
+/// The name that the flow has now.
 fn current_name(ledger: &Ledger<'_>, flow: i64) -> rusqlite::Result<String> {
     ledger
         .connection

@@ -224,7 +224,7 @@ pub(super) fn verify_connection(
     let failed = |source: rusqlite::Error| failed(file, source);
     // First: a view or trigger that hides rows would invalidate all further checks.
     if schema::check_version(connection, file).is_ok()
-        && let Some(object) = schema::first_difference(connection).map_err(failed)?
+        && let Some(object) = schema::first_object_unlike_new_file(connection).map_err(failed)?
     {
         return Err(VerifyError::Schema { file: file.to_owned(), object });
     }
