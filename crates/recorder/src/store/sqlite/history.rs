@@ -95,7 +95,6 @@ impl History<'_> {
         if !ascending {
             events.reverse();
         }
-        self.add_seen(events.iter_mut().map(|event| (event.index, &mut event.artifact)))?;
         self.add_provenance(events.iter_mut().map(|event| &mut event.artifact), None)?;
         Ok(EventPage { events, total })
     }
@@ -165,7 +164,11 @@ impl History<'_> {
             let (running, replicas) = counts.next().unwrap_or_default();
             window.snapshots.push(SnapshotSummary {
                 span,
-                first_times: self.first_times(index, &artifacts)?,
+                first_times: artifacts
+                    .iter()
+                    .filter(|artifact| artifact.runs())
+                    .filter_map(|artifact| Some((artifact.identity(), artifact.first_time_here()?)))
+                    .collect(),
                 artifacts: running,
                 replicas,
                 changes: artifacts,

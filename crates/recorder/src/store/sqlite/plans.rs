@@ -67,7 +67,7 @@ fn provenance_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
     for (sql, wanted) in [
         (
             provenance::FIRST_STARTS.to_owned(),
-            "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=? AND environment_id=? AND from_index=?)",
+            "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=? AND environment_id=? AND run_from=? AND from_index=?)",
         ),
         (
             provenance::DEPLOYMENTS.to_owned(),
@@ -92,47 +92,23 @@ fn provenance_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
 }
 
 #[test]
-fn first_seen_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
+fn run_of_each_artifact_of_a_snapshot_is_found_by_primary_key_and_index() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
-    let by_run = |name: &str, bound: &str| {
-        format!(
-            "SEARCH {name} USING COVERING INDEX interval_by_run \
-             (org_id=? AND environment_id=? AND artifact_id=? AND from_index{bound}?)"
-        )
-    };
-    let by_artifact = |name: &str, bound: &str| {
-        format!(
-            "SEARCH {name} USING INDEX interval_by_artifact \
-             (org_id=? AND artifact_id=? AND environment_id=? AND from_index{bound}?)"
-        )
-    };
-    let snapshot = |name: &str| {
+    let steps = query_plan_steps(&connection, &super::snapshots::running_query());
+    let snapshot = |name| {
         format!(
             "SEARCH {name} USING PRIMARY KEY (org_id=? AND environment_id=? AND snapshot_index=?)"
         )
     };
-    let covering = by_artifact("part", "<").replace("USING INDEX", "USING COVERING INDEX");
-    let runs = [
-        by_run("began", "<"),
-        by_run("again", ">"),
-        covering,
-        by_artifact("last", "="),
-        snapshot("first"),
-    ];
-    let first =
-        "SEARCH first_seen USING PRIMARY KEY (org_id=? AND environment_id=? AND kind=? AND name=?)";
-    let cases = [
-        (super::seen::RUNS_AROUND_INDEXES, runs.to_vec()),
-        (super::seen::FIRST_SEEN, vec![first.to_owned()]),
-    ];
-    for (sql, wanted) in cases {
-        let steps = query_plan_steps(&connection, sql);
-        for wanted in wanted {
-            assert!(steps.contains(&wanted), "{wanted} {steps:#?}");
-        }
-        assert!(uses_no_table_scan_and_no_sort(&steps), "{steps:#?}");
+    let last_part = "SEARCH part USING INDEX interval_by_artifact \
+                     (org_id=? AND artifact_id=? AND environment_id=? AND run_from=?)";
+    for wanted in
+        [&snapshot("began"), last_part, "SEARCH artifact USING PRIMARY KEY (org_id=? AND id=?)"]
+    {
+        assert!(steps.iter().any(|step| step == wanted), "{wanted} {steps:#?}");
     }
+    assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:#?}");
 }
 
 #[test]

@@ -208,18 +208,21 @@ impl Projection<'_> {
     /// Ends the artifact's open interval, and begins another one if it still runs.
     fn change_artifact(&self, snapshot: &SnapshotTaken, change: &Change) -> Result<(), Failure> {
         let artifact = self.artifact_id(change)?;
-        if change.was > 0 {
-            self.close_interval(snapshot, artifact)?;
-        }
+        let run_from =
+            if change.was > 0 { self.close_interval(snapshot, artifact)? } else { snapshot.index };
         if change.now == 0 {
             return Ok(());
         }
+        let environment = (self.org_id, snapshot.environment);
+        let (index, Change { name, fingerprint, .. }) = (snapshot.index, change);
+        let firsts = seen::note_first_seen(self.connection, environment, index, name, fingerprint)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO interval
                      (org_id, artifact_id, environment_id, from_index, node, replicas, was, name,
-                      started_at, task, places)
-                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10)",
+                      started_at, task, places, run_from, first_image, first_repository,
+                      first_registry)
+                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             )?
             .insert(params![
                 self.org_id,
@@ -232,6 +235,10 @@ impl Projection<'_> {
                 Json(&change.started_at),
                 Json(&change.task),
                 Json(&change.places),
+                run_from,
+                firsts.image,
+                firsts.repository,
+                firsts.registry,
             ])?;
         self.connection
             .prepare_cached(
@@ -239,23 +246,21 @@ impl Projection<'_> {
                  ON CONFLICT DO NOTHING",
             )?
             .execute(params![self.org_id, change.name, artifact])?;
-        let environment = (self.org_id, snapshot.environment);
-        let (index, Change { name, fingerprint, .. }) = (snapshot.index, change);
-        seen::note_first_seen(self.connection, environment, index, name, fingerprint)?;
         Ok(())
     }
 
-    /// Ends the artifact's open interval with the snapshot before this one.
-    fn close_interval(&self, snapshot: &SnapshotTaken, artifact: i64) -> rusqlite::Result<()> {
+    /// Ends the artifact's open interval with the snapshot before this one, and returns the index of the
+    /// snapshot in which its run began.
+    fn close_interval(&self, snapshot: &SnapshotTaken, artifact: i64) -> rusqlite::Result<u32> {
         let key = params![self.org_id, artifact, snapshot.environment];
-        let from: u32 = self
+        let (run_from, from): (u32, u32) = self
             .connection
             .prepare_cached(
-                "SELECT from_index FROM interval
+                "SELECT run_from, from_index FROM interval
                  WHERE org_id = $1 AND artifact_id = $2 AND environment_id = $3
-                 ORDER BY from_index DESC LIMIT 1",
+                 ORDER BY run_from DESC, from_index DESC LIMIT 1",
             )?
-            .query_row(key, |row| row.get(0))?;
+            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
         let to = snapshot.index.saturating_sub(1);
         self.connection
             .prepare_cached(
@@ -271,7 +276,7 @@ impl Projection<'_> {
                 from,
                 artifact,
             ])?;
-        Ok(())
+        Ok(run_from)
     }
 
     /// The row id of the artifact, which is inserted if it never ran.

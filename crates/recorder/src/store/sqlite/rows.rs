@@ -5,11 +5,36 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, Type};
 
 use super::json::Json;
-use crate::domain::{EcsLocation, SnapshotArtifact, Task};
+use crate::domain::{EcsLocation, Firsts, Micros, Seen, SnapshotArtifact, Task};
 
-/// The columns that [`artifact`] reads, of an interval joined with its artifact.
+/// The columns that [`artifact`] reads, of an interval joined by [`ARTIFACT_JOINS`]. The last report of a
+/// run is that of the last of its intervals; NULL if the run goes on.
 pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
-    interval.started_at, interval.task, interval.places";
+    interval.started_at, interval.task, interval.places, interval.run_from, began.recorded_at,
+    CASE WHEN interval.to_index IS NOT NULL THEN (
+        SELECT coalesce(next.previous_report, final.recorded_at)
+        FROM interval AS part
+        LEFT JOIN snapshot AS final ON final.org_id = part.org_id
+            AND final.environment_id = part.environment_id
+            AND final.snapshot_index = part.to_index
+        LEFT JOIN snapshot AS next ON next.org_id = part.org_id
+            AND next.environment_id = part.environment_id
+            AND next.snapshot_index = part.to_index + 1
+        WHERE part.org_id = interval.org_id AND part.artifact_id = interval.artifact_id
+          AND part.environment_id = interval.environment_id AND part.run_from = interval.run_from
+        ORDER BY part.from_index DESC LIMIT 1) END,
+    interval.first_image, interval.first_repository, interval.first_registry";
+
+/// How many columns [`ARTIFACT_COLUMNS`] are.
+pub(super) const ARTIFACT_COLUMN_COUNT: usize = 12;
+
+/// Joins an interval with its artifact and with the snapshot in which its run began. The order of the tables
+/// is fixed: SQLite would read all snapshots of the environment first.
+pub(super) const ARTIFACT_JOINS: &str = "CROSS JOIN artifact ON artifact.org_id = interval.org_id
+        AND artifact.id = interval.artifact_id
+    CROSS JOIN snapshot AS began ON began.org_id = interval.org_id
+        AND began.environment_id = interval.environment_id
+        AND began.snapshot_index = interval.run_from";
 
 /// Parses a fingerprint from a column; `None` for `""`, which stands for an unknown one.
 pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {
@@ -32,13 +57,25 @@ pub(super) fn places(several: Vec<EcsLocation>, task: &Task, replicas: u64) -> V
 }
 
 /// An artifact that runs, with as many replicas as before, from a row that begins with [`ARTIFACT_COLUMNS`].
-pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
+/// A run that goes on is confirmed by the environment's `last_report`.
+pub(super) fn artifact(
+    row: &Row<'_>,
+    last_report: Option<Micros>,
+) -> rusqlite::Result<SnapshotArtifact> {
     let now: u64 = row.get(2)?;
     let Json(started_at) = row.get(3)?;
     let Json::<Option<Task>>(task) = row.get(4)?;
     let Json(several) = row.get(5)?;
     let task = task.unwrap_or_else(Task::unknown);
     let places = places(several, &task, now);
+    let first_at = Micros(row.get(7)?);
+    let last_report = row.get::<_, Option<i64>>(8)?.map(Micros).or(last_report);
+    let seen = Seen {
+        first_index: row.get(6)?,
+        first_at,
+        confirmed_until: last_report.unwrap_or(first_at),
+        firsts: Firsts { image: row.get(9)?, repository: row.get(10)?, registry: row.get(11)? },
+    };
     Ok(SnapshotArtifact {
         name: row.get(0)?,
         fingerprint: fingerprint(row.get_ref(1)?.as_str()?)?,
@@ -47,7 +84,7 @@ pub(super) fn artifact(row: &Row<'_>) -> rusqlite::Result<SnapshotArtifact> {
         started_at,
         task,
         places,
-        seen: None,
+        seen: Some(seen),
         provenance: None,
     })
 }

@@ -15,6 +15,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0004_first_seen.sql"),
         fill: Some(seen::fill_first_seen),
     },
+    Migration {
+        sql: include_str!("migrations/0005_runs.sql"),
+        fill: Some(seen::fill_firsts_of_intervals),
+    },
 ];
 
 /// The change of the tables from one version of the file to the next.
@@ -187,8 +191,8 @@ mod tests {
 
         let error = SqliteStore::open(&path).unwrap_err();
 
-        assert!(matches!(error, StoreError::Newer { found: 5, known: 4, .. }), "{error}");
-        assert!(error.to_string().contains("snapshots.db has version 5"), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 6, known: 5, .. }), "{error}");
+        assert!(error.to_string().contains("snapshots.db has version 6"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 

@@ -117,7 +117,9 @@ impl<'a> History<'a> {
         let parameters = key.into_iter().chain(nodes_containing(index).map(i64::from));
         self.connection
             .prepare_cached(&running_query())?
-            .query_map(params_from_iter(parameters), rows::artifact)?
+            .query_map(params_from_iter(parameters), |row| {
+                rows::artifact(row, self.last_reported_at)
+            })?
             .collect()
     }
 
@@ -178,25 +180,24 @@ impl<'a> History<'a> {
         let mut changes = self
             .connection
             .prepare_cached(&format!(
-                "SELECT {}, interval.from_index, interval.was FROM interval
-                 JOIN artifact ON artifact.org_id = interval.org_id
-                     AND artifact.id = interval.artifact_id
+                "SELECT {}, interval.from_index, interval.was FROM interval {}
                  WHERE interval.org_id = $1 AND interval.environment_id = $2
                    AND interval.from_index BETWEEN $3 AND $4",
-                rows::ARTIFACT_COLUMNS
+                rows::ARTIFACT_COLUMNS,
+                rows::ARTIFACT_JOINS
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
-                let artifact = SnapshotArtifact { was: row.get(7)?, ..rows::artifact(row)? };
-                Ok((row.get(6)?, artifact))
+                let was = row.get(rows::ARTIFACT_COLUMN_COUNT + 1)?;
+                let artifact = rows::artifact(row, self.last_reported_at)?;
+                let index = row.get(rows::ARTIFACT_COLUMN_COUNT)?;
+                Ok((index, SnapshotArtifact { was, ..artifact }))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         // What ended and did not begin again.
         let exited = self
             .connection
             .prepare_cached(&format!(
-                "SELECT {}, interval.to_index + 1 FROM interval
-                 JOIN artifact ON artifact.org_id = interval.org_id
-                     AND artifact.id = interval.artifact_id
+                "SELECT {}, interval.to_index + 1 FROM interval {}
                  WHERE interval.org_id = $1 AND interval.environment_id = $2
                    AND interval.to_index BETWEEN $3 - 1 AND $4 - 1
                    AND NOT EXISTS (
@@ -204,13 +205,15 @@ impl<'a> History<'a> {
                        WHERE next.org_id = interval.org_id
                          AND next.artifact_id = interval.artifact_id
                          AND next.environment_id = interval.environment_id
+                         AND next.run_from = interval.run_from
                          AND next.from_index = interval.to_index + 1)",
-                rows::ARTIFACT_COLUMNS
+                rows::ARTIFACT_COLUMNS,
+                rows::ARTIFACT_JOINS
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
-                let artifact = rows::artifact(row)?;
+                let artifact = rows::artifact(row, self.last_reported_at)?;
                 let exited = SnapshotArtifact { now: 0, started_at: Vec::new(), ..artifact };
-                Ok((row.get(6)?, exited))
+                Ok((row.get(rows::ARTIFACT_COLUMN_COUNT)?, exited))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         changes.extend(exited);
@@ -300,7 +303,6 @@ impl<'a> History<'a> {
                 Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?), row.get(2)?))
             })?;
         let mut artifacts = self.artifacts(index)?;
-        self.add_seen(artifacts.iter_mut().map(|artifact| (index, artifact)))?;
         self.add_provenance(&mut artifacts, Some((self.seq_before(index)?, seq)))?;
         Ok(SnapshotRecord {
             index,
@@ -380,14 +382,13 @@ impl Timeline for History<'_> {
 pub(super) fn running_query() -> String {
     // The signs keep SQLite from an index by start, through which it would read most intervals.
     format!(
-        "SELECT {} FROM interval
-         JOIN artifact ON artifact.org_id = interval.org_id
-             AND artifact.id = interval.artifact_id
+        "SELECT {} FROM interval {}
          WHERE interval.org_id = ?1 AND interval.environment_id = ?2
            AND +interval.from_index <= ?3
            AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
            AND interval.node IN ({})",
         rows::ARTIFACT_COLUMNS,
+        rows::ARTIFACT_JOINS,
         (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
     )
 }

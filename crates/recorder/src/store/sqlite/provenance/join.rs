@@ -29,10 +29,11 @@ pub(in super::super) const FIRST_STARTS: &str =
          AND artifact.name = wanted.value ->> 1
      CROSS JOIN interval ON interval.org_id = ?1 AND interval.artifact_id = artifact.id
          AND interval.environment_id = ?3
-         AND interval.from_index = (
-             SELECT min(first.from_index) FROM interval AS first
+         AND interval.run_from = (
+             SELECT min(first.run_from) FROM interval AS first
              WHERE first.org_id = ?1 AND first.artifact_id = artifact.id
                AND first.environment_id = ?3)
+         AND interval.from_index = interval.run_from
      CROSS JOIN snapshot ON snapshot.org_id = ?1 AND snapshot.environment_id = ?3
          AND snapshot.snapshot_index = interval.from_index";
 

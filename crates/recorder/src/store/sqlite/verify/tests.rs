@@ -40,25 +40,46 @@ const COVERED: [&str; 19] = [
     "attachment_chunk",
 ];
 
+/// Takes back the migration to version 5 of the schema.
+const TO_VERSION_4: &str = "
+    DROP INDEX interval_by_artifact;
+    ALTER TABLE interval DROP COLUMN run_from;
+    ALTER TABLE interval DROP COLUMN first_image;
+    ALTER TABLE interval DROP COLUMN first_repository;
+    ALTER TABLE interval DROP COLUMN first_registry;
+    CREATE UNIQUE INDEX interval_by_artifact
+        ON interval (org_id, artifact_id, environment_id, from_index);
+    CREATE INDEX interval_by_run ON interval (org_id, environment_id, artifact_id, from_index)
+        WHERE was = 0;
+    DELETE FROM sqlite_stat1 WHERE idx = 'interval_by_artifact';
+    PRAGMA user_version = 4;";
+
+/// Takes back the migration to version 4 of the schema.
+const TO_VERSION_3: &str = "
+    DROP TABLE first_seen;
+    DROP INDEX interval_by_run;
+    DELETE FROM sqlite_stat1 WHERE idx = 'first_seen';
+    PRAGMA user_version = 3;";
+
 #[tokio::test]
-async fn opening_a_file_of_schema_version_3_creates_and_fills_the_first_seen_table() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("snapshots.db");
-    record_two_organizations(&path).await;
-    let connection = Connection::open(&path).unwrap();
-    connection
-        .execute_batch(
-            "DROP TABLE first_seen; DROP INDEX interval_by_run; PRAGMA user_version = 3;
-             DELETE FROM sqlite_stat1 WHERE idx IN ('first_seen', 'interval_by_run')",
-        )
-        .unwrap();
-    drop(connection);
-    drop(SqliteStore::open(&path).unwrap());
-    verify(&path, None, AttachmentCheck::Sizes).unwrap();
-    let connection = Connection::open(&path).unwrap();
-    let count = "SELECT count(*) FROM first_seen";
-    let count: i64 = connection.query_row(count, [], |row| row.get(0)).unwrap();
-    assert!(count > 10, "{count}");
+async fn opening_a_file_of_an_older_schema_version_fills_the_new_table_and_columns() {
+    for reverts in [&[TO_VERSION_4][..], &[TO_VERSION_4, TO_VERSION_3]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        record_two_organizations(&path).await;
+        let connection = Connection::open(&path).unwrap();
+        for revert in reverts {
+            connection.execute_batch(revert).unwrap();
+        }
+        drop(connection);
+        drop(SqliteStore::open(&path).unwrap());
+        // Compares every row with those that the ledger makes.
+        verify(&path, None, AttachmentCheck::Sizes).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let count = "SELECT count(*) FROM first_seen";
+        let count: i64 = connection.query_row(count, [], |row| row.get(0)).unwrap();
+        assert!(count > 10, "{count}");
+    }
 }
 
 /// A xorshift random number generator with a fixed seed, so that a failure can be repeated.
