@@ -16,7 +16,7 @@ fn counts(ecs: &StandIn) -> Counts {
 }
 
 /// The calls of a first run of ours and of theirs, with the whole account in scope.
-async fn calls_of(world: World) -> (Counts, Counts) {
+async fn count_calls_of_both_reporters(world: World) -> (Counts, Counts) {
     let ecs = StandIn::start(world.clone()).await.unwrap();
     envsnap_report(&ecs.endpoint(), &[]).await.0.success();
     let our_counts = counts(&ecs);
@@ -33,10 +33,18 @@ async fn our_calls_grow_with_tasks_and_theirs_with_services() {
         (10, [1, 0, 2, 1, 0, 0], [1, 1, 10, 10, 1, 1]),
         (150, [1, 0, 3, 2, 0, 0], [1, 1, 150, 150, 15, 15]),
     ] {
-        assert_eq!(calls_of(services(count)).await, (ours, theirs), "{count} services of one task");
+        assert_eq!(
+            count_calls_of_both_reporters(services(count)).await,
+            (ours, theirs),
+            "{count} services of one task"
+        );
     }
     let (ours, theirs) = ([1, 0, 60, 30, 0, 0], [1, 1, 30, 30, 30, 30]);
-    assert_eq!(calls_of(clusters(30)).await, (ours, theirs), "30 clusters with a service");
+    assert_eq!(
+        count_calls_of_both_reporters(clusters(30)).await,
+        (ours, theirs),
+        "30 clusters with a service"
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ const NOT_FOUND: &str = "aws-prod: ClusterNotFound: ";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::same_result("a cluster by name", two(), reports([WEB])).filtered(CLUSTERS, "app"),
-        Case::same_result("all clusters but one", two(), reports([WEB]))
+        Case::same_result("a cluster by name", two_clusters(), reports([WEB]))
+            .filtered(CLUSTERS, "app"),
+        Case::same_result("all clusters but one", two_clusters(), reports([WEB]))
             .filtered(EXCLUDE_CLUSTERS, "gone"),
         Case::new(
             "a cluster that does not exist, by name",
@@ -40,11 +41,15 @@ pub(super) fn cases() -> Vec<Case> {
             Fails(1, "ClusterNotFoundException"),
         )
         .filtered(CLUSTERS, "old"),
-        Case::same_result("a cluster that goes once clusters are listed", two(), reports([WEB]))
-            .with_fault(|ecs| ecs.on_call(Operation::ListClusters, 1, forget_gone)),
+        Case::same_result(
+            "a cluster that goes once clusters are listed",
+            two_clusters(),
+            reports([WEB]),
+        )
+        .with_fault(|ecs| ecs.on_call(Operation::ListClusters, 1, forget_gone)),
         Case::new(
             "a cluster that goes once its tasks or services are listed",
-            two(),
+            two_clusters(),
             reports([WEB]),
             Fails(1, "ClusterNotFoundException"),
         )
@@ -75,7 +80,7 @@ fn with_inactive() -> World {
     account([Cluster::new("app").task(web()), Cluster::new("old").task(web()).inactive()])
 }
 
-fn two() -> World {
+fn two_clusters() -> World {
     account([Cluster::new("app").task(web()), Cluster::new("gone").task(web())])
 }
 

@@ -13,20 +13,20 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::same_result(
             "a task that is gone before it is described",
-            three(),
+            three_tasks_in_two_clusters(),
             reports([WEB, API]),
         )
         .with_fault(lose_api),
         Case::new(
             "the only task of a cluster is gone before it is described",
-            two(),
+            two_clusters_with_services(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
         .with_fault(lose_api),
         Case::new(
             "a task that cannot be described for another reason",
-            two(),
+            two_clusters_with_services(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
@@ -40,7 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         Case::new(
             "one cluster that may not be read",
-            two(),
+            two_clusters_with_services(),
             Fails(2, "aws-prod: AccessDenied: "),
             Fails(1, "AccessDeniedException"),
         )
@@ -55,13 +55,13 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Cluster `app` with service `web`, and cluster `db` with service `api`.
-fn two() -> World {
+fn two_clusters_with_services() -> World {
     let api = service("api", [image("api", "api:1", 'b')]);
     account([Cluster::new("app").task(web()), Cluster::new("db").task(api)])
 }
 
 /// The same, with a second task of `api`.
-fn three() -> World {
+fn three_tasks_in_two_clusters() -> World {
     let api = service("api", [image("api", "api:1", 'b')]);
     account([Cluster::new("app").task(web()), Cluster::new("db").tasks(2, &api)])
 }

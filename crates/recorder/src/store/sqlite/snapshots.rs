@@ -151,7 +151,7 @@ impl<'a> History<'a> {
         let (org_id, environment_id) = (self.org_id, self.environment_id);
         let environment = &*self.environment;
         let shown = provenance::Shown { org_id, environment_id, environment, entries };
-        provenance::add(self.connection, shown, artifacts)
+        provenance::add_provenance(self.connection, shown, artifacts)
     }
 
     /// The number of the ledger entry of the snapshot before `index`; 0 if there is none.

@@ -29,7 +29,11 @@ impl Allowance {
 }
 
 /// Why the artifact may run, if it may.
-pub(super) fn reason(allowances: &[Allowance], fingerprint: &str, name: &str) -> Option<String> {
+pub(super) fn allowance_reason(
+    allowances: &[Allowance],
+    fingerprint: &str,
+    name: &str,
+) -> Option<String> {
     let found = allowances.iter().find(|allowance| allowance.is_for(fingerprint, name));
     let stored = found.map(|allowance| allowance.reason.clone());
     stored.or_else(|| built_in_allowance(name).map(str::to_owned))

@@ -8,7 +8,7 @@ use rusqlite::params;
 use super::super::environments::find_active;
 use super::super::failure::Failure;
 use super::super::runs::{runs_of_artifact, runs_of_fingerprint};
-use super::join::{Shown, add};
+use super::join::{Shown, add_provenance};
 use super::reader::Reader;
 use crate::domain::provenance::{ArtifactCard, ArtifactProvenance, ArtifactRecord};
 use crate::domain::{ArtifactRun, Error};
@@ -77,7 +77,7 @@ impl Reader<'_> {
                 entries: None,
             };
             let mut artifact = [last.artifact()];
-            add(self.connection, shown, &mut artifact)?;
+            add_provenance(self.connection, shown, &mut artifact)?;
             let [artifact] = artifact;
             found.extend(artifact.provenance.map(|known| (last.environment.clone(), *known)));
         }

@@ -7,14 +7,14 @@ use rusqlite::{Connection, params};
 
 use super::super::failure::Failure;
 use super::super::json::Json;
-use super::allowances::{Allowance, reason};
+use super::allowances::{Allowance, allowance_reason};
 use super::reader::Reader;
 use super::rows::ReportRow;
 use crate::domain::provenance::{ArtifactProvenance, ReportRecord};
 use crate::domain::{Micros, SnapshotArtifact};
 
 /// The most flows that are shown of one artifact: the first ones that reported it.
-const MAX_FLOWS: usize = 20;
+const MAX_FLOWS_PER_ARTIFACT: usize = 20;
 
 /// How many artifacts are looked up together. It bounds what is kept of those with very many reports.
 const BATCH_SIZE: usize = 500;
@@ -56,7 +56,7 @@ pub(in super::super) struct Shown<'a> {
 }
 
 /// Adds its provenance to each artifact.
-pub(in super::super) fn add<'a>(
+pub(in super::super) fn add_provenance<'a>(
     connection: &Connection,
     shown: Shown<'_>,
     artifacts: impl IntoIterator<Item = &'a mut SnapshotArtifact>,
@@ -114,7 +114,8 @@ impl Batch {
             let deployments = batch.deployments.entry(row.get(0)?).or_default();
             deployments.push((row.get(1)?, row.get(2)?));
         }
-        let by_flow: Vec<_> = batch.reports.values().flat_map(|reports| by_flow(reports)).collect();
+        let by_flow: Vec<_> =
+            batch.reports.values().flat_map(|reports| reports_by_flow(reports)).collect();
         let latest: Vec<_> = by_flow.iter().filter_map(|it| it.last()).map(|it| it.seq).collect();
         reader.preload(by_flow.into_iter().flatten())?;
         batch.details = reader.short_artifact_details(latest)?;
@@ -138,7 +139,7 @@ impl Batch {
             && shown.entries.is_some_and(|(before, this)| {
                 reports.iter().any(|report| report.seq > before && report.seq < this)
             });
-        let allowed = reason(allowances, &fingerprint, &artifact.name);
+        let allowed = allowance_reason(allowances, &fingerprint, &artifact.name);
         let first_started_at = self.first_starts.get(&position).copied();
         let first_started_at = first_started_at
             .unwrap_or_else(|| artifact.started_at.first().copied().unwrap_or_default());
@@ -157,7 +158,8 @@ impl Batch {
                 deployments.push((reader.flow(*flow)?.name.clone(), *number));
             }
         }
-        let flows = by_flow(reports).into_iter().map(|reports| self.flow(reader, &reports));
+        let flows =
+            reports_by_flow(reports).into_iter().map(|reports| self.flow_report(reader, &reports));
         Ok(ArtifactProvenance {
             flows: flows.collect::<Result<_, _>>()?,
             deployments,
@@ -168,8 +170,12 @@ impl Batch {
         })
     }
 
-    /// What a flow knows of the artifact that it reported so.
-    fn flow(&self, reader: &Reader<'_>, reports: &[&ReportRow]) -> Result<ReportRecord, Failure> {
+    /// What a flow reported of an artifact, from its reports in the order of their time.
+    fn flow_report(
+        &self,
+        reader: &Reader<'_>,
+        reports: &[&ReportRow],
+    ) -> Result<ReportRecord, Failure> {
         let (Some(first), Some(latest)) = (reports.first(), reports.last()) else {
             return Err(rusqlite::Error::QueryReturnedNoRows.into());
         };
@@ -180,14 +186,14 @@ impl Batch {
 }
 
 /// The reports of an artifact by each flow, in the order of their first ones.
-fn by_flow(reports: &[ReportRow]) -> Vec<Vec<&ReportRow>> {
+fn reports_by_flow(reports: &[ReportRow]) -> Vec<Vec<&ReportRow>> {
     let mut flows: BTreeMap<i64, Vec<&ReportRow>> = BTreeMap::new();
     for report in reports {
         flows.entry(report.flow).or_default().push(report);
     }
     let mut flows: Vec<_> = flows.into_values().collect();
     flows.sort_by_key(|reports| reports.first().map(|first| first.seq));
-    flows.truncate(MAX_FLOWS);
+    flows.truncate(MAX_FLOWS_PER_ARTIFACT);
     flows
 }
 

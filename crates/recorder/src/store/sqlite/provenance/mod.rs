@@ -21,7 +21,7 @@ pub(super) use artifacts::matches_query;
 pub(super) use flows::TrailSelection;
 #[cfg(test)]
 pub(super) use join::{DEPLOYMENTS, FIRST_STARTS};
-pub(super) use join::{Shown, add};
+pub(super) use join::{Shown, add_provenance};
 #[cfg(test)]
 pub(super) use load::{
     attestations_query, entries_query, flows_query, reports_query, trails_query,
@@ -355,7 +355,7 @@ impl ProvenanceStore for SqliteStore {
             let Reader { connection, org, org_id, .. } = *reader;
             let environment_id = find_active(connection, org, &environment)?.id;
             let shown = Shown { org_id, environment_id, environment: &environment, entries: None };
-            add(connection, shown, &mut artifacts)?;
+            add_provenance(connection, shown, &mut artifacts)?;
             Ok(artifacts)
         })
         .await

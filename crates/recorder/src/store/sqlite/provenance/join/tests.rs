@@ -186,7 +186,7 @@ proptest! {
         let mut many: Vec<_> = all.iter().cycle().take(all.len() * 11).cloned().collect();
         many.extend(all.iter().cycle().take(if all.is_empty() { 0 } else { BATCH_SIZE }).cloned());
         let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
-        add(&connection, shown, &mut many).unwrap();
+        add_provenance(&connection, shown, &mut many).unwrap();
         for artifact in many {
             // Nothing is kept from one artifact to the next.
             let reader = Reader::new(&connection, "acme", org_id);
@@ -247,7 +247,7 @@ async fn provenance_of_150_artifacts_takes_as_many_statements_as_that_of_one() {
         let mut some: Vec<_> = all.iter().take(most).cloned().collect();
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
-            add(connection, shown, &mut some).unwrap();
+            add_provenance(connection, shown, &mut some).unwrap();
         });
         assert!(some.iter().all(|it| it.provenance.as_ref().unwrap().flows.len() == 1));
         counted
@@ -281,7 +281,7 @@ async fn rows_read_for_an_artifact_do_not_grow_with_the_number_of_trails_that_re
         let mut artifact = [running_artifact(&path)];
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
-            add(connection, shown, &mut artifact).unwrap();
+            add_provenance(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
             let fingerprint = fingerprint(1);
             reader.search(&fingerprint).unwrap();
@@ -337,7 +337,7 @@ async fn rows_read_for_an_artifact_do_not_grow_with_attestations_of_others_in_it
         let mut attestations = 0;
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
             let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
-            add(connection, shown, &mut artifact).unwrap();
+            add_provenance(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
             attestations = reader.search(&fingerprint(1)).unwrap().artifacts[0].attestations.len();
         });
