@@ -159,7 +159,7 @@ impl History<'_> {
                 let unchanged = self.running(index)?;
                 artifacts
                     .extend(unchanged.into_iter().filter(|it| !known.contains(&it.identity())));
-                artifacts.sort_by_key(SnapshotArtifact::identity);
+                artifacts.sort_by_cached_key(SnapshotArtifact::identity);
             }
             let (running, replicas) = counts.next().unwrap_or_default();
             window.snapshots.push(SnapshotSummary {

@@ -135,7 +135,7 @@ impl<'a> History<'a> {
         }
         let mut artifacts = self.running(self.count)?;
         self.apply_current_tasks(&mut artifacts)?;
-        artifacts.sort_by_key(SnapshotArtifact::identity);
+        artifacts.sort_by_cached_key(SnapshotArtifact::identity);
         sort_artifacts(&mut artifacts);
         self.add_provenance(&mut artifacts, None)?;
         Ok(Some(artifacts))
@@ -240,7 +240,7 @@ impl<'a> History<'a> {
         if index == self.count {
             self.apply_current_tasks(&mut artifacts)?;
         }
-        artifacts.sort_by_key(SnapshotArtifact::identity);
+        artifacts.sort_by_cached_key(SnapshotArtifact::identity);
         artifacts.extend(exited);
         sort_artifacts(&mut artifacts);
         Ok(artifacts)
