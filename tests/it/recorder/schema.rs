@@ -1,6 +1,7 @@
 //! The recorder's OpenAPI document, and responses that keep to it.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use envsnap::recorder::{Access, SqliteStore};
 use regex_lite::Regex;
@@ -70,6 +71,18 @@ pub(crate) fn check_response(method: &Method, path: &str, answer: &Answer) {
     }
 }
 
+/// The regular expression, which is compiled once: lists have thousands of values of one pattern.
+fn pattern(text: &str) -> Arc<Regex> {
+    static COMPILED: Mutex<BTreeMap<String, Arc<Regex>>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap();
+    if let Some(pattern) = compiled.get(text) {
+        return Arc::clone(pattern);
+    }
+    let pattern = Arc::new(Regex::new(text).unwrap());
+    compiled.insert(text.to_owned(), Arc::clone(&pattern));
+    pattern
+}
+
 /// The first violation of `schema` in `value`; `path` is where that is, for the message.
 fn validate(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
     let none = Map::new();
@@ -89,8 +102,8 @@ fn validate(schemas: &Value, schema: &Value, value: &Value, path: &str) -> Resul
             }
             "const" if said != value => return wrong(&format!("is not {said}")),
             "pattern" => {
-                let pattern = Regex::new(said.as_str().unwrap()).unwrap();
-                if value.as_str().is_some_and(|text| !pattern.is_match(text)) {
+                let matches = |text| pattern(said.as_str().unwrap()).is_match(text);
+                if value.as_str().is_some_and(|text| !matches(text)) {
                     return wrong(&format!("does not match {said}"));
                 }
             }
