@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -335,7 +336,9 @@ impl EcsApi for FakeEcs {
             self.unhide_listed_tasks(|task| {
                 task.cluster == name && task.desired_status(now) == desired_status
             });
-            let tasks = self.0.account.tasks.iter().filter(|(_, task)| {
+            let after = Bound::Excluded(next_token.as_deref().unwrap_or_default());
+            let rest = self.0.account.tasks.range::<str, _>((after, Bound::Unbounded));
+            let tasks = rest.filter(|(_, task)| {
                 task.cluster == name
                     && task.exists(now)
                     && task.desired_status(now) == desired_status
