@@ -8,6 +8,7 @@ use jiff::fmt::strtime;
 use serde_json::Value;
 
 use crate::command_line::{envsnap, text};
+use crate::harness::http_client;
 use crate::provenance::PIPELINE_LIST;
 
 /// Environment variables of a user, which the demo must ignore.
@@ -178,7 +179,7 @@ async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_week
     }
     let page = printed.iter().find(|line| line.contains("/environments/aws-prod")).unwrap().trim();
     let api = page.split("/cyber-dojo").next().unwrap().to_owned() + "/api/v2/snapshots/cyber-dojo";
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let get = async |path: String| -> Value {
         let url = format!("{api}/{path}");
         client.get(url).send().await.unwrap().json().await.unwrap()

@@ -64,6 +64,12 @@ pub(crate) fn app() -> World {
     )
 }
 
+/// An HTTP client of servers on loopback: without a proxy, and without TLS, for which it would read all root
+/// certificates of the machine.
+pub(crate) fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
+}
+
 /// An SDK configuration for the stand-in, with its own HTTP client, and without a proxy or profile of the
 /// machine.
 pub(crate) fn aws(endpoint: &str) -> SdkConfig {

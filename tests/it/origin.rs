@@ -4,7 +4,7 @@ use envsnap::report::OutcomeKind;
 use envsnap::standin::{Cluster, Task};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, ENVIRONMENT, digest, started, world};
+use crate::harness::{Bench, ENVIRONMENT, digest, http_client, started, world};
 use crate::questions::ask_at;
 use crate::recorder::server::{Recorder, digest as hex_digest};
 
@@ -72,7 +72,7 @@ async fn task_origin_is_in_api_commands_and_page_and_a_new_origin_alone_is_no_ne
     let explained = serde_json::to_value(&explained.explanations.unwrap()[0]).unwrap();
     assert_eq!(explained["origin"], origin("ecs-svc/2"));
 
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let page = format!("{}/acme/environments/{ENVIRONMENT}/snapshots/1", bench.recorder.url);
     let page = client.get(page).send().await.unwrap().text().await.unwrap();
     for part in ["/task-definitions/web/1/containers?", "/services/web/health?", "ecs-svc/2"] {
@@ -112,7 +112,7 @@ async fn task_origin_is_escaped_in_terminal_and_html_and_may_be_missing_in_repor
         assert!(out.contains("<script>"), "it is shown: {arguments:?} {out}");
         assert!(!out.contains(['\u{1b}', '\u{202e}']), "{arguments:?} {out}");
     }
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let page = format!("{}/acme/environments/{ENVIRONMENT}/snapshots/1", recorder.url);
     let page = client.get(page).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");

@@ -16,7 +16,7 @@ use envsnap::standin::{Cluster, StandIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{Clock, aws, error_type, task, world};
+use crate::harness::{Clock, aws, error_type, http_client, task, world};
 use crate::recorder::server::Recorder;
 
 const SSM_PATH: &str = "/envsnap/environments";
@@ -26,6 +26,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 struct Account {
     ecs: String,
+    client: reqwest::Client,
     /// Type and value, by name.
     parameters: Arc<Mutex<BTreeMap<String, (&'static str, String)>>>,
     /// The requested pages.
@@ -43,8 +44,7 @@ async fn answer(
     const PAGE_SIZE: usize = 10;
     let target = headers["x-amz-target"].to_str().unwrap();
     if target != "AmazonSSM.GetParametersByPath" {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client.post(&account.ecs).body(body);
+        let mut request = account.client.post(&account.ecs).body(body);
         for name in ["x-amz-target", "content-type", "authorization"] {
             request = request.header(name, headers[name].as_bytes());
         }
@@ -90,6 +90,7 @@ impl Fleet {
         let cluster = tasks.fold(Cluster::new("app"), Cluster::task);
         let ecs = StandIn::start(world(cluster)).await.unwrap();
         let account = Account {
+            client: http_client(),
             ecs: ecs.endpoint(),
             parameters: Arc::default(),
             pages: Arc::default(),

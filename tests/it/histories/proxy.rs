@@ -9,6 +9,8 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use tokio::net::TcpListener;
 
+use crate::harness::http_client;
+
 /// A fault of one request through the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProxyFault {
@@ -42,7 +44,7 @@ impl Proxy {
         let proxy = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             recorder: recorder.to_owned(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: http_client(),
             faults: Arc::default(),
         };
         let router = Router::new().fallback(forward).with_state(proxy.clone());

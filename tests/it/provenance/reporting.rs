@@ -2,6 +2,7 @@
 
 use super::git::git;
 use super::story::{RUNNER, Story, seconds_after};
+use crate::harness::http_client;
 use crate::recorder::server::digest;
 
 /// When the jobs report.
@@ -130,8 +131,7 @@ async fn evidence_is_stored_with_its_file_and_decides_compliance() {
         "{}/api/v2/attestations/acme/runner/trail/{commit}/attestation/{id}/evidence",
         story.recorder.url
     );
-    let kept =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
+    let kept = http_client().get(url).send().await.unwrap();
     assert_eq!(kept.text().await.unwrap(), xml);
 
     // A failure is evidence as well.

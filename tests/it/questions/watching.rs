@@ -4,11 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::harness::http_client;
 use crate::recorder::crash::Process;
 use crate::recorder::server::{Recorder, digest, task};
 use crate::scripted::Scripted;
@@ -153,7 +153,7 @@ async fn watch_continues_after_a_recorder_restart_without_missing_or_repeating_s
     let url = forwarding_url(Arc::clone(&place)).await;
     let put = async |path: &str, body: Value| {
         let url = format!("{url}/api/v2/environments/acme{path}");
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         assert_eq!(client.put(url).body(body.to_string()).send().await.unwrap().status(), 201);
     };
     let report = async |byte: u8| {

@@ -12,6 +12,7 @@ use super::file::on;
 use super::operations::start_serve;
 use super::server::{Recorder, digest, task, write_secret};
 use crate::command_line::text;
+use crate::harness::http_client;
 
 #[tokio::test]
 async fn token_allows_only_what_its_right_permits_in_its_organization() {
@@ -86,7 +87,7 @@ async fn without_tokens_requests_with_a_foreign_host_header_are_refused() {
     writeln!(file, "wr1ter-0 label=w org=* write").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let with_tokens = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     for (recorder, host, status) in [
         (&open, "localhost:8080", 200),
         (&open, "evil.example", 403),
@@ -106,7 +107,7 @@ async fn basic_auth_accepts_the_token_as_password_and_401_offers_bearer_and_basi
     writeln!(file, "re4der-0 label=r org=acme read").unwrap();
     let access = Access::from_token_file(file.path()).unwrap();
     let recorder = Recorder::with(SqliteStore::in_memory().unwrap(), access).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let get = async |org: &str, user: &str, password: &str| {
         let url = format!("{}/api/v2/environments/{org}", recorder.url);
         client.get(url).basic_auth(user, Some(password)).send().await.unwrap()
@@ -237,7 +238,7 @@ async fn sighup_reloads_the_token_file_unless_it_is_invalid() {
             let _ended = said.send(line.unwrap());
         }
     });
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let status = async |token: &str| {
         let request = client.get(format!("{url}/api/v2/environments/acme")).bearer_auth(token);
         request.send().await.unwrap().status().as_u16()

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::second_program::execute;
 use super::server::task;
+use crate::harness::http_client;
 
 /// How often the recorder is killed; a thousand times with `ENVSNAP_LONG`.
 const ROUNDS: usize = 50;
@@ -75,7 +76,7 @@ impl Process {
                 }
             }
         });
-        Self { child, url, client: Client::builder().no_proxy().build().unwrap(), log }
+        Self { child, url, client: http_client(), log }
     }
 
     /// What it has written to its log so far.
@@ -158,7 +159,7 @@ async fn report_until_killed(
     answered: Arc<Mutex<AcknowledgedReports>>,
     count: Arc<Semaphore>,
 ) {
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     for n in 0_u64.. {
         let fingerprint = format!("{round:016x}{environment:016x}{n:032x}");
         let body = json!({"artifacts": [task(1, "web", &fingerprint, 1)]}).to_string();
@@ -175,7 +176,7 @@ async fn report_until_killed(
 
 /// The fingerprint that started with each snapshot of the environment.
 async fn recorded_fingerprints(url: &str, environment: u64) -> Vec<String> {
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let get = async |expression: &str| -> Value {
         let url = format!("{url}/snapshots/acme/env-{environment}/{expression}");
         client.get(url).send().await.unwrap().json().await.unwrap()
@@ -191,7 +192,7 @@ async fn recorded_fingerprints(url: &str, environment: u64) -> Vec<String> {
 
 /// Reads the latest snapshots and the history again and again until the recorder is killed.
 async fn read_until_killed(url: String) {
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     loop {
         for path in
             ["snapshots/acme/env-0/-1", "snapshots/acme/env-1?per_page=5", "environments/acme"]

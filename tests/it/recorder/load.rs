@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::crash::Process;
 use super::server::{digest, task};
+use crate::harness::http_client;
 
 /// Concurrent reports: more than the runtime has threads for blocking work.
 const CONCURRENT_REPORTS: u32 = 600;
@@ -75,7 +76,7 @@ async fn a_small_read_does_not_wait_for_large_ones() {
     assert_eq!(recorder.report("large", &tasks).await, 201);
 
     let answered = Arc::new(AtomicUsize::new(0));
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let large: Vec<_> = (0..16)
         .map(|_| {
             let request = client.get(format!("{}/snapshots/acme/large/-1", recorder.url));

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Recorder, digest, task, write_secret};
+use crate::harness::http_client;
 use crate::stopped_clock::StoppedClock;
 
 /// Access with one token that writes to every organization, and one that reads a single one.
@@ -253,7 +254,7 @@ async fn the_log_has_one_line_per_request_and_no_secrets() {
     let file = folder.path().join("snapshots.db");
     let (mut serve, mut log, url) = start_serve(&file, "s3cret-0 label=ci-runner org=acme write\n");
 
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let body = json!({"name": "env", "type": "ECS", "description": "pr1vate"}).to_string();
     let length = body.len();
     let path = "/api/v2/environments/acme";

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::server::{Recorder, digest, task};
+use crate::harness::http_client;
 
 /// A recorder as a process of its own, whose log the test reads or not.
 struct Process {
@@ -379,7 +380,7 @@ async fn sighup_without_a_token_file_is_logged_and_ignored() {
 async fn every_response_has_a_date_header() {
     let recorder = Recorder::start().await;
     for path in ["/api/v2/environments/acme", "/", "/no/such/page", "/ready"] {
-        let request = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = http_client();
         let request = request.request(Method::GET, format!("{}{path}", recorder.url));
         let answer = request.send().await.unwrap();
         let date = answer.headers()["date"].to_str().unwrap().to_owned();

@@ -2,6 +2,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::server::{Recorder, digest, task};
+use crate::harness::http_client;
 
 #[tokio::test]
 async fn a_report_returns_201_for_a_new_snapshot_and_200_otherwise() {
@@ -189,7 +190,7 @@ async fn report_with_if_match_gets_412_unless_it_has_the_index_of_the_latest_sna
     let put = async |tag: &str, byte: u8| {
         let body = json!({"artifacts": [task(1, "web", &digest(byte), 10)]}).to_string();
         let path = format!("{}/api/v2/environments/acme/aws-prod/report/ECS", recorder.url);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         let request = client.put(path).bearer_auth("any").header("If-Match", tag).body(body);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.headers()["x-envsnap-accepts"], "if-match", "{tag}");

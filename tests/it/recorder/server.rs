@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::schema;
+use crate::harness::http_client;
 
 /// A recorder that is served by this process on loopback.
 pub(crate) struct Recorder {
@@ -110,13 +111,7 @@ impl Recorder {
         let served = tokio::spawn(serve(listener, store, access, None, async {
             let _ = stopped.await;
         }));
-        Self {
-            url,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            clock,
-            stop,
-            served,
-        }
+        Self { url, client: http_client(), clock, stop, served }
     }
 
     /// Shuts it down as a signal would.

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use super::operation::{Request, Token};
+use crate::harness::http_client;
 use crate::recorder::crash::Process;
 use crate::recorder::server::write_secret;
 
@@ -119,7 +120,7 @@ impl RecorderProcess {
         .await;
         Self {
             process,
-            client: Client::builder().no_proxy().build().unwrap(),
+            client: http_client(),
             ahead: place.ahead,
             answered: Semaphore::new(0),
             refused: Semaphore::new(0),

@@ -13,6 +13,7 @@ use roxmltree::{Document, Node};
 use serde_json::Value;
 
 use super::server::{Recorder, digest, task};
+use crate::harness::http_client;
 
 /// Where links of services and task definitions lead: no other link leaves the recorder, except those that
 /// a CI job reported.
@@ -28,7 +29,7 @@ pub(crate) struct Page {
 
 /// Requests a path, with HTTP basic authentication if there is a password.
 async fn send(recorder: &Recorder, method: Method, path: &str, password: Option<&str>) -> Page {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let mut request = client.request(method, format!("{}{path}", recorder.url));
     if let Some(password) = password {
         request = request.basic_auth("anyone", Some(password));
