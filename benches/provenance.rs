@@ -27,24 +27,29 @@ use tokio::task::JoinSet;
 
 use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
 
-const FLOWS: u64 = 20;
-const ATTESTATIONS: [&str; 5] = ["unit-test", "coverage", "scan", "review", "sbom"];
+/// Flows over which the artifacts are spread evenly.
+const FLOW_COUNT: u64 = 20;
+/// The names of the attestations of each artifact.
+const ATTESTATION_NAMES: [&str; 5] = ["unit-test", "coverage", "scan", "review", "sbom"];
 
-/// How many reports are written at the same time, so that a commit takes many.
-const AT_ONCE: u64 = 64;
+/// How many tasks write reports concurrently, so that one transaction of the store commits many reports.
+const CONCURRENT_WRITERS: u64 = 64;
 
-fn flow(number: u64) -> String {
-    format!("service-{}", number % FLOWS)
+/// The name of the flow that builds artifact `number`.
+fn flow_name(number: u64) -> String {
+    format!("service-{}", number % FLOW_COUNT)
 }
 
-fn commit(number: u64) -> String {
+/// The Git commit of artifact `number`: 40 hexadecimal digits.
+fn commit_sha(number: u64) -> String {
     let mut digest = Sha256::digest(format!("commit {number}")).to_vec();
     digest.truncate(20);
     hex::encode(digest)
 }
 
-fn details(number: u64) -> Details {
-    let commit = commit(number);
+/// The JSON details of a report of artifact `number`: its commit, as the CLI sends it.
+fn report_details(number: u64) -> Details {
+    let commit = commit_sha(number);
     let details = format!(
         "{{\"commit_url\":\"https://github.com/acme/service/commit/{commit}\",\
            \"git_commit_info\":{{\"sha1\":\"{commit}\",\"message\":\"A change\",\
@@ -53,19 +58,20 @@ fn details(number: u64) -> Details {
     Details::new(details).expect("is an object")
 }
 
-/// Those that run have the fingerprints of the reports.
-async fn artifact(store: &SqliteStore, number: u64) {
-    let (flow, trail) = (flow(number), commit(number));
+/// Reports artifact `number` in a trail of its own, with all its attestations. Its fingerprint is that of
+/// version `number / ARTIFACTS` of a container in the snapshots.
+async fn report_artifact_with_attestations(store: &SqliteStore, number: u64) {
+    let (flow, trail) = (flow_name(number), commit_sha(number));
     let artifact = ArtifactReport {
         fingerprint: fingerprint(number % ARTIFACTS, number / ARTIFACTS).to_string(),
         name: format!("service-{}:{}", number % ARTIFACTS, &trail[..7]),
         commit: trail.clone(),
         template_name: Some("service".to_owned()),
         trail: Some(trail.clone()),
-        details: details(number),
+        details: report_details(number),
     };
     store.report_artifact(ORG, &flow, artifact, "ci").await.expect("is recorded");
-    for name in ATTESTATIONS {
+    for name in ATTESTATION_NAMES {
         let attestation = AttestationReport {
             kind: "generic".to_owned(),
             name: name.to_owned(),
@@ -74,7 +80,7 @@ async fn artifact(store: &SqliteStore, number: u64) {
             commit: Some(trail.clone()),
             is_compliant: Some(true),
             is_override: false,
-            details: details(number),
+            details: report_details(number),
             attachment: None,
         };
         let recorded = store.report_attestation(ORG, &flow, &trail, attestation, "ci").await;
@@ -82,23 +88,27 @@ async fn artifact(store: &SqliteStore, number: u64) {
     }
 }
 
-async fn artifacts(store: &SqliteStore, count: u64) {
+/// Reports `count` artifacts with their attestations, and prints how many reports a second were written.
+async fn report_all_artifacts(store: &SqliteStore, count: u64) {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
-    for first in 0..AT_ONCE {
+    for writer in 0..CONCURRENT_WRITERS {
         let store = store.clone();
         tasks.spawn(async move {
-            for number in (first..count).step_by(usize::try_from(AT_ONCE).expect("fits")) {
-                artifact(&store, number).await;
+            for number in
+                (writer..count).step_by(usize::try_from(CONCURRENT_WRITERS).expect("fits"))
+            {
+                report_artifact_with_attestations(&store, number).await;
             }
         });
     }
     tasks.join_all().await;
-    let writes = count * (1 + ATTESTATIONS.len() as u64);
+    let writes = count * (1 + ATTESTATION_NAMES.len() as u64);
     println!("artifacts and attestations: {:.0}/s", rate(writes, began.elapsed()));
 }
 
-async fn history(store: &SqliteStore, name: &str, snapshots: u64) -> Duration {
+/// Creates environment `name` and records this many snapshots of it. Returns how long recording took.
+async fn record_snapshots(store: &SqliteStore, name: &str, snapshots: u64) -> Duration {
     store.save_environment(ORG, settings(name), true, "bench").await.expect("saves");
     let began = Instant::now();
     for step in 0..snapshots {
@@ -108,52 +118,59 @@ async fn history(store: &SqliteStore, name: &str, snapshots: u64) -> Duration {
     began.elapsed()
 }
 
-async fn time<T>(what: &str, mut ask: impl AsyncFnMut() -> T) {
+/// Runs `query` 50 times, and prints its median duration.
+async fn print_median_time<T>(label: &str, mut query: impl AsyncFnMut() -> T) {
     let mut times = Vec::new();
     for _ in 0..50 {
         let began = Instant::now();
-        ask().await;
+        query().await;
         times.push(began.elapsed());
     }
-    println!("{what}: {:?}", median(times));
+    println!("{label}: {:?}", median(times));
 }
 
-async fn questions(store: &SqliteStore, count: u64) {
+/// Prints how long queries of the store take. `count` artifacts were reported.
+async fn time_store_queries(store: &SqliteStore, count: u64) {
     let middle = count / 2;
-    let wanted = fingerprint(middle % ARTIFACTS, middle / ARTIFACTS).to_string();
-    let by =
-        |selector| ArtifactQuery { flow: flow(middle), selector, trail: None, attestation: None };
-    time("artifact get, by fingerprint", async || {
-        let query = by(ArtifactSelector::Fingerprint(wanted[..9].to_owned()));
+    let fingerprint = fingerprint(middle % ARTIFACTS, middle / ARTIFACTS).to_string();
+    let query_for = |selector| ArtifactQuery {
+        flow: flow_name(middle),
+        selector,
+        trail: None,
+        attestation: None,
+    };
+    print_median_time("artifact get, by fingerprint", async || {
+        let query = query_for(ArtifactSelector::Fingerprint(fingerprint[..9].to_owned()));
         store.artifacts(ORG, query).await.expect("is found")
     })
     .await;
-    time("artifact get, by commit", async || {
-        let query = by(ArtifactSelector::Commit(commit(middle)[..9].to_owned()));
+    print_median_time("artifact get, by commit", async || {
+        let query = query_for(ArtifactSelector::Commit(commit_sha(middle)[..9].to_owned()));
         store.artifacts(ORG, query).await.expect("is found")
     })
     .await;
-    time("search and trace, by commit", async || {
-        store.search(ORG, &commit(middle)[..9]).await.expect("is found")
+    print_median_time("search and trace, by commit", async || {
+        store.search(ORG, &commit_sha(middle)[..9]).await.expect("is found")
     })
     .await;
-    time("rogue: a snapshot with the provenance of 200 artifacts", async || {
+    print_median_time("rogue: a snapshot with the provenance of 200 artifacts", async || {
         store.snapshots(ORG, ["prod".parse().expect("is one")], drop).await.expect("is there");
     })
     .await;
-    time("the flows", async || {
+    print_median_time("the flows", async || {
         store.flows(ORG, FlowFilter::default(), None).await.expect("are listed")
     })
     .await;
 }
 
-/// Each is a process of its own, from its start to its end. The commit is of an artifact that ran.
-async fn commands(store: SqliteStore, ran: u64) {
+/// Prints how long commands of the CLI take, as processes from start to exit. Those about one artifact ask
+/// for number `ran`, which has to be in a snapshot.
+async fn time_cli_commands(store: SqliteStore, ran: u64) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("has one"));
     let server = tokio::spawn(serve(listener, store, Access::open(), None, std::future::pending()));
-    let commit = &commit(ran)[..9];
-    let artifact = format!("{}:{commit}", flow(ran));
+    let commit = &commit_sha(ran)[..9];
+    let artifact = format!("{}:{commit}", flow_name(ran));
     for arguments in [
         &["artifact", "get", &artifact][..],
         &["trace", commit],
@@ -165,14 +182,15 @@ async fn commands(store: SqliteStore, ran: u64) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
         command.args(arguments).env("KOSLI_HOST", &url).env("KOSLI_ORG", ORG).stdout(Stdio::null());
         let run = tokio::task::spawn_blocking(move || {
-            (0..50).map(|_| time_once(&mut command)).collect::<Vec<_>>()
+            (0..50).map(|_| run_and_time_command(&mut command)).collect::<Vec<_>>()
         });
         println!("{what}: {:?}", median(run.await.expect("runs")));
     }
     server.abort();
 }
 
-fn time_once(command: &mut Command) -> Duration {
+/// Runs the command once. Returns how long it took.
+fn run_and_time_command(command: &mut Command) -> Duration {
     let began = Instant::now();
     let status = command.status().expect("starts");
     // 1 if something is rogue.
@@ -180,20 +198,25 @@ fn time_once(command: &mut Command) -> Duration {
     began.elapsed()
 }
 
+/// Fills a new store at `path`, and prints how fast writing and reading it are.
 async fn run(path: &Path, count: u64, snapshots: u64) {
     let store = SqliteStore::open(path).expect("opens").with_clock(clock());
     let before = snapshots / 10;
-    let without = rate(before, history(&store, "before", before).await);
-    println!("reports before there was any provenance: {without:.0}/s");
-    artifacts(&store, count).await;
-    let with = rate(snapshots, history(&store, "prod", snapshots).await);
-    println!("reports with it: {with:.0}/s, {:.2} times as many", with / without);
-    questions(&store, count).await;
-    commands(store, snapshots / 2).await;
+    let rate_without_provenance = rate(before, record_snapshots(&store, "before", before).await);
+    println!("reports before there was any provenance: {rate_without_provenance:.0}/s");
+    report_all_artifacts(&store, count).await;
+    let rate_with_provenance = rate(snapshots, record_snapshots(&store, "prod", snapshots).await);
+    println!(
+        "reports with it: {rate_with_provenance:.0}/s, {:.2} times as many",
+        rate_with_provenance / rate_without_provenance
+    );
+    time_store_queries(&store, count).await;
+    time_cli_commands(store, snapshots / 2).await;
 }
 
-fn setting(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(otherwise)
+/// The number in this environment variable, or `default` if it is unset or not a number.
+fn env_number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
 }
 
 #[tokio::main]
@@ -203,6 +226,6 @@ async fn main() {
         return;
     }
     let folder = tempfile::tempdir().expect("a directory");
-    let count = setting("ENVSNAP_ARTIFACTS", 100_000);
-    run(&folder.path().join("bench.db"), count, setting("ENVSNAP_SNAPSHOTS", 20_500)).await;
+    let count = env_number("ENVSNAP_ARTIFACTS", 100_000);
+    run(&folder.path().join("bench.db"), count, env_number("ENVSNAP_SNAPSHOTS", 20_500)).await;
 }

@@ -21,17 +21,20 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 const ENVIRONMENTS: usize = 1_000;
+/// Artifacts in each report.
 const ARTIFACTS: u32 = 200;
+/// Snapshots of all environments together, once the store is filled.
 const SNAPSHOTS: usize = 100_000;
-/// Requests of each kind.
-const REQUESTS: usize = 3_000;
-/// Clients at once over HTTP: a few, and many.
-const FEW: usize = 8;
-const MANY: usize = 64;
-/// Reports of which half have changed: each environment has another version twice.
-const MIXED: usize = 4 * ENVIRONMENTS;
-/// Reports at once on the store.
-const FILL_AT_ONCE: usize = 64;
+/// Requests in each measurement that does not say otherwise.
+const REQUESTS_PER_MEASUREMENT: usize = 3_000;
+/// Concurrent clients over HTTP.
+const FEW_CLIENTS: usize = 8;
+const MANY_CLIENTS: usize = 64;
+/// Reports in the measurements in which half of them are changed: four for each environment, two of them
+/// with a new version.
+const HALF_CHANGED_REPORTS: usize = 4 * ENVIRONMENTS;
+/// Reports that are recorded concurrently without HTTP.
+const CONCURRENT_WRITERS: usize = 64;
 
 #[tokio::main]
 async fn main() {
@@ -46,32 +49,56 @@ async fn main() {
 
     let server = Server::start(&file).await;
     for n in 0..ENVIRONMENTS {
-        let body = json!({"name": environment(n), "type": "ECS", "description": ""}).to_string();
+        let body =
+            json!({"name": environment_name(n), "type": "ECS", "description": ""}).to_string();
         let url = format!("{}/environments/acme", server.url);
         let made = server.client.put(url).body(body).send().await.unwrap();
         assert_eq!(made.status(), StatusCode::CREATED);
     }
-    server.report("first report, over HTTP", FEW, ENVIRONMENTS, |_| (0, true)).await;
-    server.report("unchanged report, over HTTP", FEW, REQUESTS, |_| (0, false)).await;
-    server.report("half of the reports changed, over HTTP", FEW, MIXED, |n| half(0, n)).await;
-    server.report("the same of 64 clients at once", MANY, MIXED, |n| half(2, n)).await;
+    server
+        .measure_reports("first report, over HTTP", FEW_CLIENTS, ENVIRONMENTS, |_| (0, true))
+        .await;
+    server
+        .measure_reports(
+            "unchanged report, over HTTP",
+            FEW_CLIENTS,
+            REQUESTS_PER_MEASUREMENT,
+            |_| (0, false),
+        )
+        .await;
+    server
+        .measure_reports(
+            "half of the reports changed, over HTTP",
+            FEW_CLIENTS,
+            HALF_CHANGED_REPORTS,
+            |n| half_changed_version(0, n),
+        )
+        .await;
+    server
+        .measure_reports(
+            "the same of 64 clients at once",
+            MANY_CLIENTS,
+            HALF_CHANGED_REPORTS,
+            |n| half_changed_version(2, n),
+        )
+        .await;
     server.stop().await;
 
-    on_the_store(&file).await;
-    fill(&file).await;
+    measure_store_writes(&file).await;
+    fill_store(&file).await;
     let server = Server::start(&file).await;
-    let latest = |n| format!("snapshots/acme/{}/-1", environment(n));
-    server.read("the latest of 100,000 snapshots, over HTTP", latest).await;
-    let earlier = |n| format!("snapshots/acme/{}/{}", environment(n), 1 + n % 90);
-    server.read("an earlier one, over HTTP", earlier).await;
+    let latest = |n| format!("snapshots/acme/{}/-1", environment_name(n));
+    server.measure_reads("the latest of 100,000 snapshots, over HTTP", latest).await;
+    let earlier = |n| format!("snapshots/acme/{}/{}", environment_name(n), 1 + n % 90);
+    server.measure_reads("an earlier one, over HTTP", earlier).await;
     let diff = |n| {
-        let environment = environment(n);
+        let environment = environment_name(n);
         let (before, after) = (1 + n % 50, 51 + n % 50);
         format!(
             "env-diff/acme?snappish1={environment}%23{before}&snappish2={environment}%23{after}"
         )
     };
-    server.read("what changed between two, over HTTP", diff).await;
+    server.measure_reads("what changed between two, over HTTP", diff).await;
     server.stop().await;
     println!(
         "\nThe file then is {:.2} GB.",
@@ -79,20 +106,21 @@ async fn main() {
     );
 }
 
-/// The version in report `n` after version `last` of every environment, and whether it is another one
-/// than in the report before it: of every second environment in each round, in turns.
-fn half(last: u32, n: usize) -> (u32, bool) {
+/// The version that report `n` has, and whether it is a new one for its environment. Every environment
+/// starts at version `last`; in each round of reports, every second environment gets the next version.
+fn half_changed_version(last: u32, n: usize) -> (u32, bool) {
     let (round, odd) = (u32::try_from(n / ENVIRONMENTS).unwrap(), n % 2 == 1);
     (last + (round + 2 - u32::from(odd)) / 2, (round % 2 == 1) == odd)
 }
 
-/// The name of an environment, in an order that jumps about.
-fn environment(n: usize) -> String {
+/// The name of the environment that request `n` is about. Consecutive requests are about environments that
+/// are not neighbours in the store.
+fn environment_name(n: usize) -> String {
     format!("env-{:04}", n * 7 % ENVIRONMENTS)
 }
 
-/// What runs in every environment; in each version one artifact is another.
-fn report(version: u32) -> EcsReport {
+/// The body of a report. Versions differ in one artifact out of [`ARTIFACTS`].
+fn wire_report(version: u32) -> EcsReport {
     let entry = |n: u32| {
         let version = if n == 0 { version } else { 0 };
         let name = format!("274425519734.dkr.ecr.eu-central-1.amazonaws.com/service-{n}:{version}");
@@ -109,11 +137,12 @@ fn report(version: u32) -> EcsReport {
     EcsReport { artifacts: (0..ARTIFACTS).map(entry).collect() }
 }
 
+/// A recorder in this process, which serves HTTP on loopback.
 struct Server {
     url: String,
     client: Client,
     stop: oneshot::Sender<()>,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
@@ -122,22 +151,22 @@ impl Server {
         let url = format!("http://{}/api/v2", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let store = SqliteStore::open(file).unwrap();
-        let served = tokio::spawn(serve(listener, store, Access::open(), None, async {
+        let task = tokio::spawn(serve(listener, store, Access::open(), None, async {
             let _stopped = stopped.await;
         }));
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { url, client, stop, served }
+        Self { url, client, stop, task }
     }
 
     async fn stop(self) {
         drop(self.client);
         self.stop.send(()).unwrap();
-        self.served.await.unwrap().unwrap();
+        self.task.await.unwrap().unwrap();
     }
 
-    /// Sends `count` reports of `clients` at once, `n` in the version that `version` gives with whether
-    /// that is a new one, and prints how it went.
-    async fn report(
+    /// Sends `count` reports from `clients` concurrent clients, and prints a row with the timings.
+    /// `version` gives the version of report `n`, and whether it has to be recorded as a change.
+    async fn measure_reports(
         &self,
         what: &str,
         clients: usize,
@@ -145,11 +174,11 @@ impl Server {
         version: fn(usize) -> (u32, bool),
     ) {
         let bodies: Vec<_> =
-            (0..=5).map(|version| serde_json::to_string(&report(version)).unwrap()).collect();
+            (0..=5).map(|version| serde_json::to_string(&wire_report(version)).unwrap()).collect();
         let bodies = Arc::new(bodies);
         let (url, client) = (self.url.clone(), self.client.clone());
-        at_once(what, clients, count, move |n| {
-            let url = format!("{url}/environments/acme/{}/report/ECS", environment(n));
+        measure_concurrently(what, clients, count, move |n| {
+            let url = format!("{url}/environments/acme/{}/report/ECS", environment_name(n));
             let (version, is_new) = version(n);
             let body = bodies[version as usize].clone();
             let client = client.clone();
@@ -161,11 +190,11 @@ impl Server {
         .await;
     }
 
-    /// Asks for the document at each path, one after the other, and prints how it went.
-    async fn read(&self, what: &str, path: impl Fn(usize) -> String) {
-        let mut times = Vec::with_capacity(REQUESTS);
+    /// Requests the path for each number in turn, and prints a row with the timings.
+    async fn measure_reads(&self, what: &str, path: impl Fn(usize) -> String) {
+        let mut times = Vec::with_capacity(REQUESTS_PER_MEASUREMENT);
         let begun = Instant::now();
-        for n in 0..REQUESTS {
+        for n in 0..REQUESTS_PER_MEASUREMENT {
             let url = format!("{}/{}", self.url, path(n));
             let sent = Instant::now();
             let answer = self.client.get(url).send().await.unwrap();
@@ -173,20 +202,21 @@ impl Server {
             answer.bytes().await.unwrap();
             times.push(sent.elapsed());
         }
-        print(what, begun.elapsed(), times);
+        print_row(what, begun.elapsed(), times);
     }
 }
 
-/// Does `count` of `work`, several at a time.
-async fn at_once<F: Future<Output = ()> + Send>(
+/// Runs `work` for each number below `count` in this many concurrent workers, and prints a row with the
+/// timings.
+async fn measure_concurrently<F: Future<Output = ()> + Send>(
     what: &str,
-    most: usize,
+    workers: usize,
     count: usize,
     work: impl Fn(usize) -> F + Clone + Send + 'static,
 ) {
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
-    let workers: Vec<_> = (0..most)
+    let workers: Vec<_> = (0..workers)
         .map(|_| {
             let (next, work) = (Arc::clone(&next), work.clone());
             tokio::spawn(async move {
@@ -207,11 +237,11 @@ async fn at_once<F: Future<Output = ()> + Send>(
     for worker in workers {
         times.extend(worker.await.unwrap());
     }
-    print(what, begun.elapsed(), times);
+    print_row(what, begun.elapsed(), times);
 }
 
-/// What runs in a version, as the store takes it.
-fn prepared(version: u32) -> Report {
+/// The same report as [`wire_report`], in the type that the store takes.
+fn store_report(version: u32) -> Report {
     let entry = |entry: ReportEntry| domain::ReportEntry {
         task_arn: entry.task_arn.into(),
         cluster_name: entry.cluster_name.map(Into::into),
@@ -224,50 +254,60 @@ fn prepared(version: u32) -> Report {
         started_at: entry.creation_timestamp,
         origin: None,
     };
-    let entries: Vec<_> = report(version).artifacts.into_iter().map(entry).collect();
+    let entries: Vec<_> = wire_report(version).artifacts.into_iter().map(entry).collect();
     Report::new(&entries).unwrap()
 }
 
-/// Reports one after the other, without HTTP.
-async fn on_the_store(file: &Path) {
+/// Measures reports that are recorded one at a time, without HTTP.
+async fn measure_store_writes(file: &Path) {
     let store = SqliteStore::open(file).unwrap();
-    for (what, from, created) in
+    for (what, first_version, created) in
         [("unchanged report, on the store", 4, false), ("changed report, on the store", 5, true)]
     {
-        let mut times = Vec::with_capacity(REQUESTS);
+        let mut times = Vec::with_capacity(REQUESTS_PER_MEASUREMENT);
         let begun = Instant::now();
-        for n in 0..REQUESTS {
+        for n in 0..REQUESTS_PER_MEASUREMENT {
             let round = if created { u32::try_from(n / ENVIRONMENTS).unwrap() } else { 0 };
             let sent = Instant::now();
-            let report = prepared(from + round);
-            let recorded = store.record_report("acme", &environment(n), report, "").await.unwrap();
+            let report = store_report(first_version + round);
+            let recorded =
+                store.record_report("acme", &environment_name(n), report, "").await.unwrap();
             times.push(sent.elapsed());
             assert_eq!(recorded.created, created);
         }
-        print(what, begun.elapsed(), times);
+        print_row(what, begun.elapsed(), times);
     }
 }
 
-/// Gives every environment as many snapshots as there are to be.
-async fn fill(file: &Path) {
+/// Records changed reports, concurrently and without HTTP, until there are [`SNAPSHOTS`], and prints a row
+/// with the timings.
+async fn fill_store(file: &Path) {
     let store = SqliteStore::open(file).unwrap();
-    let each = SNAPSHOTS / ENVIRONMENTS;
-    // So many they have already.
-    let recorded = 8;
-    let versions: Arc<Vec<_>> =
-        Arc::new((recorded..each).map(|n| prepared(u32::try_from(n).unwrap())).collect());
+    let per_environment = SNAPSHOTS / ENVIRONMENTS;
+    // Snapshots that the measurements before this one recorded of each environment.
+    let existing = 8;
+    let versions: Arc<Vec<_>> = Arc::new(
+        (existing..per_environment).map(|n| store_report(u32::try_from(n).unwrap())).collect(),
+    );
     let what = "changed report, on the store, many at once";
-    at_once(what, FILL_AT_ONCE, (each - recorded) * ENVIRONMENTS, move |n| {
-        let (store, report) = (store.clone(), versions[n / ENVIRONMENTS].clone());
-        async move {
-            let recorded = store.record_report("acme", &environment(n), report, "").await.unwrap();
-            assert!(recorded.created);
-        }
-    })
+    measure_concurrently(
+        what,
+        CONCURRENT_WRITERS,
+        (per_environment - existing) * ENVIRONMENTS,
+        move |n| {
+            let (store, report) = (store.clone(), versions[n / ENVIRONMENTS].clone());
+            async move {
+                let recorded =
+                    store.record_report("acme", &environment_name(n), report, "").await.unwrap();
+                assert!(recorded.created);
+            }
+        },
+    )
     .await;
 }
 
-fn print(what: &str, took: Duration, mut times: Vec<Duration>) {
+/// Prints a row: requests per second, and the median and the 99th percentile of `times` in milliseconds.
+fn print_row(what: &str, took: Duration, mut times: Vec<Duration>) {
     times.sort();
     let milliseconds = |at: usize| times[at].as_secs_f64() * 1_000.0;
     let count = f64::from(u32::try_from(times.len()).unwrap());

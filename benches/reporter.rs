@@ -16,26 +16,33 @@ use envsnap::standin::{Cluster, Operation, Quotas, StandIn, Task, World};
 use runtime_api::Function;
 use tokio::net::TcpListener;
 
+/// Tasks in the one cluster.
 const TASKS: usize = 13;
+/// Runs that start a new process, of the function and of the incumbent each.
 const COLD_RUNS: usize = 15;
-/// What the burst of the quota allows: more would wait for it.
+/// As many as the burst of the ECS quota allows: a further run would wait for the quota.
 const WARM_RUNS: usize = 14;
-const SCHEDULED: &str = include_str!("../events/scheduled.json");
+/// The event that EventBridge sends to the function on schedule.
+const SCHEDULED_EVENT: &str = include_str!("../events/scheduled.json");
 
+/// Time, memory and calls of all runs of one kind.
 #[derive(Default)]
-struct Measured {
+struct Measurement {
+    /// One for each run.
     times: Vec<Duration>,
-    /// Bytes, at the most.
+    /// The largest resident set of a process, in bytes.
     peak_memory: u64,
+    /// Calls to ECS in the last run.
     ecs_calls: u64,
 }
 
-impl Measured {
+impl Measurement {
     fn median(&mut self) -> Duration {
         self.times.sort();
         self.times[self.times.len() / 2]
     }
 
+    /// Prints a row with the median and the range of the times, the calls and the memory.
     fn print(&mut self, what: &str) {
         let (median, times) = (self.median(), &self.times);
         let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
@@ -61,23 +68,24 @@ async fn main() {
     let size = std::fs::metadata(reporter).unwrap().len();
     println!("One cluster, {TASKS} tasks. The function with every feature: {size} bytes.\n");
 
-    let incumbent = incumbent();
-    let (mut cold, mut warm) = (Measured::default(), Measured::default());
-    let mut theirs = Measured::default();
+    let program = incumbent_path();
+    let (mut cold, mut warm) = (Measurement::default(), Measurement::default());
+    let mut incumbent = Measurement::default();
     for run in 0..COLD_RUNS {
         let account = Account::start().await;
         let warm_runs = if run == 0 { WARM_RUNS } else { 0 };
-        run_function(&account, &mut cold, &mut warm, warm_runs).await;
-        if let Some(program) = &incumbent {
-            run_incumbent(program, &account, &mut theirs);
+        measure_function(&account, &mut cold, &mut warm, warm_runs).await;
+        if let Some(program) = &program {
+            measure_incumbent(program, &account, &mut incumbent);
         }
     }
     cold.print("function: start-up and first run");
     warm.print("function: later run, unchanged");
-    if incumbent.is_some() {
-        theirs.print("kosli snapshot ecs");
-        let theirs = theirs.median().as_secs_f64();
-        let ratio = |measured: &mut Measured| theirs / measured.median().as_secs_f64();
+    if program.is_some() {
+        incumbent.print("kosli snapshot ecs");
+        let incumbent_seconds = incumbent.median().as_secs_f64();
+        let ratio =
+            |measured: &mut Measurement| incumbent_seconds / measured.median().as_secs_f64();
         println!(
             "\nkosli snapshot ecs, which starts anew for each run, takes {:.1} times as long as the \
              function's start-up and first run, and {:.0} times as long as a later run.",
@@ -87,12 +95,12 @@ async fn main() {
     } else {
         println!("\nNothing to compare with: tests/peers/setup installs the incumbent.");
     }
-    run_large().await;
+    measure_large_account().await;
 }
 
-/// Under the documented quotas, all of which the function may use: what they alone make of it is the
-/// floor.
-async fn run_large() {
+/// Runs the function once on an account of 10,200 tasks, with ECS throttling by its documented quotas, and
+/// compares the time with a floor: how long the quotas alone make the calls about tasks take.
+async fn measure_large_account() {
     const CLUSTERS: usize = 10;
     const TASKS_EACH: usize = 1_020;
     let digest = format!("sha256:{}", "ab".repeat(32));
@@ -106,7 +114,7 @@ async fn run_large() {
     account.ecs.faults(|faults| {
         faults.throttle(Quotas::documented());
     });
-    let mut variables = account.variables();
+    let mut variables = account.environment_variables();
     variables.retain(|(name, _)| *name != "ECS_CLUSTERS");
     variables.push(("QUOTA_SHARE", "1".to_owned()));
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
@@ -114,29 +122,31 @@ async fn run_large() {
     let mut log = function.child.stdout.take().unwrap();
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     let begun = Instant::now();
-    let answer = function.invoke(SCHEDULED).await;
-    let took = begun.elapsed().as_secs_f64();
+    let answer = function.invoke(SCHEDULED_EVENT).await;
+    let took_seconds = begun.elapsed().as_secs_f64();
     assert_eq!(answer.body["environments"][0]["tasks"], CLUSTERS * TASKS_EACH, "{answer:?}");
     let calls = account.ecs.calls();
-    let of_tasks = calls.count(Operation::ListTasks) + calls.count(Operation::DescribeTasks);
-    let floor = (f64::from(u32::try_from(of_tasks).unwrap()) - 100.0) / 20.0;
+    let task_calls = calls.count(Operation::ListTasks) + calls.count(Operation::DescribeTasks);
+    let floor_seconds = (f64::from(u32::try_from(task_calls).unwrap()) - 100.0) / 20.0;
     let throttled = calls.log().iter().filter(|call| call.status == Some(400)).count();
     println!(
-        "\n{} tasks in {CLUSTERS} clusters, QUOTA_SHARE=1: {took:.2} s, of which the quotas alone take \
-         {floor:.2} s ({:.3} times that), {throttled} throttled calls, {:.1} MB",
+        "\n{} tasks in {CLUSTERS} clusters, QUOTA_SHARE=1: {took_seconds:.2} s, of which the quotas \
+         alone take {floor_seconds:.2} s ({:.3} times that), {throttled} throttled calls, {:.1} MB",
         CLUSTERS * TASKS_EACH,
-        took / floor,
+        took_seconds / floor_seconds,
         f64::from(u32::try_from(peak_memory(&function.child).unwrap() >> 10).unwrap()) / 1_024.0,
     );
 }
 
-/// ECS and a recorder.
+/// An emulated account: its ECS, and a recorder that the reporters send to.
 struct Account {
     ecs: StandIn,
+    /// The URL of the recorder.
     host: String,
 }
 
 impl Account {
+    /// With one cluster of [`TASKS`] tasks.
     async fn start() -> Self {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let task = Task::in_service("web")
@@ -162,7 +172,8 @@ impl Account {
         Self { ecs: StandIn::start(world).await.unwrap(), host }
     }
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    /// The environment variables that configure a reporter for this account.
+    fn environment_variables(&self) -> Vec<(&'static str, String)> {
         [
             ("AWS_ENDPOINT_URL", self.ecs.endpoint()),
             ("AWS_REGION", "eu-central-1".to_owned()),
@@ -178,20 +189,22 @@ impl Account {
     }
 }
 
-async fn run_function(
+/// Starts a process of the function and runs it once (`cold`), then `warm_runs` times more (`warm`), and
+/// adds the measurements.
+async fn measure_function(
     account: &Account,
-    cold: &mut Measured,
-    warm: &mut Measured,
+    cold: &mut Measurement,
+    warm: &mut Measurement,
     warm_runs: usize,
 ) {
-    let variables = account.variables();
+    let variables = account.environment_variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
     let begun = Instant::now();
     let mut function = Function::start(&variables).await;
     // Or the pipe fills up, and the function waits for a reader.
     let mut log = function.child.stdout.take().unwrap();
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let answer = function.invoke(SCHEDULED).await;
+    let answer = function.invoke(SCHEDULED_EVENT).await;
     cold.times.push(begun.elapsed());
     assert!(!answer.failed, "{answer:?}");
     cold.ecs_calls = account.ecs.calls().total();
@@ -199,7 +212,7 @@ async fn run_function(
     for _ in 0..warm_runs {
         let before = account.ecs.calls().total();
         let begun = Instant::now();
-        let answer = function.invoke(SCHEDULED).await;
+        let answer = function.invoke(SCHEDULED_EVENT).await;
         warm.times.push(begun.elapsed());
         assert_eq!(answer.body["environments"][0]["outcome"], "unchanged", "{answer:?}");
         warm.ecs_calls = account.ecs.calls().total() - before;
@@ -207,14 +220,15 @@ async fn run_function(
     }
 }
 
-fn run_incumbent(program: &Path, account: &Account, theirs: &mut Measured) {
+/// Runs the incumbent once, and adds the measurement.
+fn measure_incumbent(program: &Path, account: &Account, incumbent: &mut Measurement) {
     let before = account.ecs.calls().total();
     let begun = Instant::now();
     let mut child = Command::new(program)
         .args(["snapshot", "ecs", "aws-prod", "--clusters", "app"])
         .env_clear()
         .env("KOSLI_NO_UPDATE_CHECK", "1")
-        .envs(account.variables())
+        .envs(account.environment_variables())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -226,13 +240,14 @@ fn run_incumbent(program: &Path, account: &Account, theirs: &mut Measured) {
         }
         std::thread::sleep(Duration::from_millis(1));
     };
-    theirs.times.push(begun.elapsed());
+    incumbent.times.push(begun.elapsed());
     assert!(status.success());
-    theirs.ecs_calls = account.ecs.calls().total() - before;
-    theirs.peak_memory = theirs.peak_memory.max(memory);
+    incumbent.ecs_calls = account.ecs.calls().total() - before;
+    incumbent.peak_memory = incumbent.peak_memory.max(memory);
 }
 
-fn incumbent() -> Option<PathBuf> {
+/// The path of the incumbent's CLI, if `tests/peers/setup` installed it.
+fn incumbent_path() -> Option<PathBuf> {
     let peers = std::env::var_os("ENVSNAP_PEERS_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"), PathBuf::from);
     Some(peers.join("bin/kosli")).filter(|program| program.exists())

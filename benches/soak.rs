@@ -1,8 +1,8 @@
 //! Ten thousand invocations of one process of the function, with one fault in a hundred calls to ECS
-//! and in a hundred requests to the server, and a truth that changes: the memory has to stay flat.
+//! and in a hundred requests to the server, and a cluster that changes: the memory has to stay flat.
 //!
 //! `cargo bench --bench soak`, or with `-- --invocations 2000`. Fails if the process holds more
-//! than [`MARGIN`] more at the end than it held after a tenth of the invocations.
+//! than [`MAX_MEMORY_GROWTH`] more bytes at the end than it held after a tenth of the invocations.
 //!
 //! The invocations take turns, two and two, in twenty environments, each in a region of its own: a
 //! function that read one region so often would wait for its quota. Most faults are final, or are
@@ -31,10 +31,12 @@ use tokio::net::TcpListener;
 
 const INVOCATIONS: usize = 10_000;
 const ENVIRONMENTS: usize = 20;
-const ONE_IN: usize = 100;
+/// One in so many requests to the server meets a fault.
+const REQUESTS_PER_FAULT: usize = 100;
 
-/// Bytes: what an allocator keeps for itself moves by some hundreds of kilobytes.
-const MARGIN: u64 = 2 << 20;
+/// How many bytes the resident set may grow by: what an allocator keeps for itself moves by some hundreds
+/// of kilobytes.
+const MAX_MEMORY_GROWTH: u64 = 2 << 20;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -47,18 +49,18 @@ async fn main() -> ExitCode {
     let invocations = given.map_or(INVOCATIONS, |at| arguments[at + 1].parse().unwrap());
 
     let ecs = StandIn::start(World::new("eu-central-1", "274425519734")).await.unwrap();
-    let mut truth = Truth::default();
-    truth.update(&ecs, 0);
-    set_faults(&ecs);
-    let host = faulty_server().await;
-    let mut function = start(&ecs.endpoint(), &host).await;
+    let mut cluster = ChangingCluster::default();
+    cluster.update(&ecs, 0);
+    set_ecs_faults(&ecs);
+    let host = start_faulty_server().await;
+    let mut function = start_function(&ecs.endpoint(), &host).await;
 
     let mut outcomes = BTreeMap::<String, usize>::new();
-    let mut after_a_tenth = 0;
+    let mut bytes_after_a_tenth = 0;
     let begun = Instant::now();
     for number in 1..=invocations {
-        truth.update(&ecs, number);
-        let event = json!({"environment": name(number / 2 % ENVIRONMENTS)}).to_string();
+        cluster.update(&ecs, number);
+        let event = json!({"environment": environment_name(number / 2 % ENVIRONMENTS)}).to_string();
         let answer = function.invoke(&event).await;
         let outcome = if answer.failed {
             &answer.body["errorType"]
@@ -67,45 +69,51 @@ async fn main() -> ExitCode {
         };
         *outcomes.entry(outcome.as_str().unwrap().to_owned()).or_default() += 1;
         if number == invocations / 10 {
-            after_a_tenth = memory(&function.child);
+            bytes_after_a_tenth = resident_bytes(&function.child);
         }
     }
-    let at_the_end = memory(&function.child);
+    let bytes_at_the_end = resident_bytes(&function.child);
 
     println!("{invocations} invocations in {:.0} s", begun.elapsed().as_secs_f64());
     for (outcome, count) in &outcomes {
         println!("{outcome:>20} {count:>6}");
     }
     println!("calls to ECS: {}", ecs.calls().total());
-    println!("memory after {}: {} kB", invocations / 10, after_a_tenth >> 10);
-    println!("memory at the end: {} kB", at_the_end >> 10);
+    println!("memory after {}: {} kB", invocations / 10, bytes_after_a_tenth >> 10);
+    println!("memory at the end: {} kB", bytes_at_the_end >> 10);
 
     // What the faults left behind is put right once they end.
     ecs.faults(|faults| {
         faults.clear();
     });
-    SERVER_IS_WELL.store(true, Ordering::Relaxed);
+    SERVER_FAULTS_ENDED.store(true, Ordering::Relaxed);
     for environment in 0..ENVIRONMENTS {
-        let event = json!({"environment": name(environment), "force": true}).to_string();
+        let event =
+            json!({"environment": environment_name(environment), "force": true}).to_string();
         let answer = function.invoke(&event).await;
         assert!(!answer.failed, "{answer:?}");
         let containers = &answer.body["environments"][0]["containers"];
-        assert_eq!(containers, truth.running.len() + truth.draining.len());
+        assert_eq!(containers, cluster.running.len() + cluster.draining.len());
     }
-    if at_the_end > after_a_tenth + MARGIN {
-        println!("The memory grew by more than {} kB.", MARGIN >> 10);
+    if bytes_at_the_end > bytes_after_a_tenth + MAX_MEMORY_GROWTH {
+        println!("The memory grew by more than {} kB.", MAX_MEMORY_GROWTH >> 10);
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-fn name(environment: usize) -> String {
+/// The name of the environment with this number.
+fn environment_name(environment: usize) -> String {
     format!("aws-{environment}")
 }
 
-async fn start(endpoint: &str, host: &str) -> Function {
+/// Starts the function with all environments, each in a region of its own.
+async fn start_function(endpoint: &str, host: &str) -> Function {
     let environments: Vec<_> = (0..ENVIRONMENTS)
-        .map(|at| json!({"name": name(at), "region": format!("eu-soak-{at}"), "clusters": ["app"]}))
+        .map(|at| {
+            let region = format!("eu-soak-{at}");
+            json!({"name": environment_name(at), "region": region, "clusters": ["app"]})
+        })
         .collect();
     let environments = json!(environments).to_string();
     let mut function = Function::start(&[
@@ -127,24 +135,31 @@ async fn start(endpoint: &str, host: &str) -> Function {
     function
 }
 
-/// A cluster whose tasks roll over, and in which a batch of jobs ends every now and then.
+/// The tasks of a cluster that is redeployed all the time, and in which a batch of jobs ends at intervals:
+/// what the function has to find in ECS.
 #[derive(Default)]
-struct Truth {
+struct ChangingCluster {
+    /// The ids of running tasks, the oldest first; the other lists likewise.
     running: VecDeque<String>,
     draining: VecDeque<String>,
+    /// With the number of the invocation at which each stopped.
     stopped: VecDeque<(usize, String)>,
 }
 
+/// Running tasks of the service.
 const TASKS: usize = 12;
-const ROLL_OVER_EVERY: usize = 5;
-const BATCH_EVERY: usize = 500;
-const BATCH: usize = 150;
-/// Invocations for which a stopped task stays listed.
-const LISTED_FOR: usize = 400;
+/// Invocations after which the oldest task is replaced by one of a new version.
+const ROLL_OVER_INTERVAL: usize = 5;
+/// Invocations after which a batch of jobs ends.
+const BATCH_INTERVAL: usize = 500;
+const BATCH_TASKS: usize = 150;
+/// Invocations for which ECS still lists a stopped task.
+const STOPPED_TASKS_LISTED_FOR: usize = 400;
 
-impl Truth {
+impl ChangingCluster {
+    /// Brings the tasks in ECS to their state before invocation `number`; 0 creates the cluster.
     fn update(&mut self, ecs: &StandIn, number: usize) {
-        let version = number / ROLL_OVER_EVERY;
+        let version = number / ROLL_OVER_INTERVAL;
         let digest = format!("sha256:{version:064x}");
         let task = Task::in_service("web").running_since(jiff::Timestamp::UNIX_EPOCH).container(
             "web",
@@ -159,7 +174,7 @@ impl Truth {
             while self.running.len() < TASKS {
                 self.running.push_back(app.add(task.clone()));
             }
-            if number.is_multiple_of(ROLL_OVER_EVERY) {
+            if number.is_multiple_of(ROLL_OVER_INTERVAL) {
                 self.running.push_back(app.add(task.clone()));
                 let oldest = self.running.pop_front().unwrap();
                 app.tasks.get_mut(&oldest).unwrap().drain();
@@ -170,11 +185,15 @@ impl Truth {
                     self.stopped.push_back((number, gone));
                 }
             }
-            if number.is_multiple_of(BATCH_EVERY) {
+            if number.is_multiple_of(BATCH_INTERVAL) {
                 let job = task.clone().stopped();
-                self.stopped.extend((0..BATCH).map(|_| (number, app.add(job.clone()))));
+                self.stopped.extend((0..BATCH_TASKS).map(|_| (number, app.add(job.clone()))));
             }
-            while self.stopped.front().is_some_and(|(since, _)| since + LISTED_FOR < number) {
+            while self
+                .stopped
+                .front()
+                .is_some_and(|(since, _)| since + STOPPED_TASKS_LISTED_FOR < number)
+            {
                 let (_, expired) = self.stopped.pop_front().unwrap();
                 app.tasks.remove(&expired);
             }
@@ -182,7 +201,8 @@ impl Truth {
     }
 }
 
-fn set_faults(ecs: &StandIn) {
+/// Makes one in a hundred calls of ECS fail.
+fn set_ecs_faults(ecs: &StandIn) {
     let html = Fault::Body {
         status: 404,
         content_type: "text/html".to_owned(),
@@ -202,10 +222,11 @@ fn set_faults(ecs: &StandIn) {
 
 /// Requests to the server so far.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-static SERVER_IS_WELL: AtomicBool = AtomicBool::new(false);
+/// Whether the server no longer fails.
+static SERVER_FAULTS_ENDED: AtomicBool = AtomicBool::new(false);
 
-/// A recorder behind something that goes wrong.
-async fn faulty_server() -> String {
+/// Starts a recorder behind a proxy that injects faults, and returns the URL of the proxy.
+async fn start_faulty_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let recorder = format!("http://{}", listener.local_addr().unwrap());
     let store = SqliteStore::in_memory().unwrap();
@@ -214,12 +235,13 @@ async fn faulty_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let server = Router::new().fallback(pass_on).with_state((client, recorder));
+    let server = Router::new().fallback(proxy_with_faults).with_state((client, recorder));
     tokio::spawn(async { axum::serve(listener, server).await.unwrap() });
     host
 }
 
-async fn pass_on(
+/// Forwards the request to the recorder, or answers with a fault.
+async fn proxy_with_faults(
     State((client, recorder)): State<(reqwest::Client, String)>,
     request: Request,
 ) -> Response<Body> {
@@ -234,37 +256,45 @@ async fn pass_on(
         let status = answer.status();
         Response::builder().status(status).body(Body::from(answer.bytes().await.unwrap())).unwrap()
     };
-    if number % ONE_IN != ONE_IN - 1 || SERVER_IS_WELL.load(Ordering::Relaxed) {
+    if number % REQUESTS_PER_FAULT != REQUESTS_PER_FAULT - 1
+        || SERVER_FAULTS_ENDED.load(Ordering::Relaxed)
+    {
         return answer.await;
     }
-    go_wrong(number, answer).await
+    fault_response(number, answer).await
 }
 
-async fn go_wrong(number: usize, real: impl Future<Output = Response<Body>>) -> Response<Body> {
-    let answer = |status: u16, body: Body| {
-        // Longer than anyone waits.
+/// The response to a request that meets a fault. The recorder gets the request only if `recorder_response`
+/// is awaited.
+async fn fault_response(
+    number: usize,
+    recorder_response: impl Future<Output = Response<Body>>,
+) -> Response<Body> {
+    let response = |status: u16, body: Body| {
+        // Longer than any client waits.
         Response::builder().status(status).header("retry-after", "3600").body(body).unwrap()
     };
-    match number / ONE_IN % 6 {
-        0 => answer(500, Body::from("{\"message\": \"no\"}")),
-        1 => answer(409, Body::from("{\"message\": \"locked\"}")),
-        2 => answer(403, Body::from("{\"message\": \"no permission\"}")),
-        3 => answer(200, Body::from("<html>Sign in</html>")),
-        // Not taken, and broken off.
-        4 => answer(200, broken()),
-        // Taken, and broken off.
-        _ => answer(real.await.status().as_u16(), broken()),
+    match number / REQUESTS_PER_FAULT % 6 {
+        0 => response(500, Body::from("{\"message\": \"no\"}")),
+        1 => response(409, Body::from("{\"message\": \"locked\"}")),
+        2 => response(403, Body::from("{\"message\": \"no permission\"}")),
+        3 => response(200, Body::from("<html>Sign in</html>")),
+        // Not recorded, and the response breaks off.
+        4 => response(200, broken_off_body()),
+        // Recorded, and the response breaks off.
+        _ => response(recorder_response.await.status().as_u16(), broken_off_body()),
     }
 }
 
-fn broken() -> Body {
+/// A body whose connection breaks after its first byte.
+fn broken_off_body() -> Body {
     let beginning = stream::once(async { Ok("{".to_owned()) });
     let error = stream::once(async { Err(std::io::Error::other("it breaks off")) });
     Body::from_stream(stream::StreamExt::chain(beginning, error))
 }
 
 /// The resident set of a process, in bytes.
-fn memory(process: &Child) -> u64 {
+fn resident_bytes(process: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kilobytes: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();

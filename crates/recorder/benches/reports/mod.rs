@@ -11,6 +11,7 @@ pub(crate) const ORG: &str = "acme";
 /// Artifacts in each report.
 pub(crate) const ARTIFACTS: u64 = 200;
 
+/// The fingerprint of this version of an artifact in a report.
 pub(crate) fn fingerprint(artifact: u64, version: u64) -> Fingerprint {
     Fingerprint::from(<[u8; 32]>::from(Sha256::digest(format!("{artifact} {version}"))))
 }
@@ -38,6 +39,7 @@ pub(crate) fn report(step: u64) -> Vec<ReportEntry> {
         .collect()
 }
 
+/// Settings of an ECS environment, all but the name at their defaults.
 pub(crate) fn settings(name: &str) -> EnvironmentSettings {
     EnvironmentSettings {
         name: name.to_owned(),
@@ -56,7 +58,7 @@ pub(crate) fn clock() -> Clock {
     Clock::from_fn(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
 }
 
-/// Per second.
+/// How many per second.
 pub(crate) fn rate(count: u64, took: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let count = count as f64;
