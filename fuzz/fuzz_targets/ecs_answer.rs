@@ -33,35 +33,38 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What the quotas let through within the deadline: 50 and 100 at once, and 20 a second of either.
 const MAX_CALLS: u32 = (50 + 200) + 2 * (100 + 200) + 3;
 
-struct Bench {
+/// A client of ECS whose responses are scripted, and the runtime that it is used in.
+struct Harness {
     runtime: Runtime,
-    answers: Answers,
+    ecs_script: ScriptedEcs,
     ecs: AwsEcs,
 }
 
 thread_local! {
-    static BENCH: RefCell<Bench> = RefCell::new(Bench::start());
+    static HARNESS: RefCell<Harness> = RefCell::new(Harness::start());
 }
 
+/// Checks one input of the fuzzer: what the reader finds against what the responses say.
 pub(crate) fn check(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
-    let scope = scope(lines.next().unwrap_or_default());
-    BENCH.with_borrow(|bench| {
+    let scope = parse_scope(lines.next().unwrap_or_default());
+    HARNESS.with_borrow(|harness| {
         let everything = scope.services.is_everything();
-        bench.answers.are(lines.map(Answer::from_line).collect());
-        bench.runtime.block_on(async {
-            let reader = Reader::new(bench.ecs.clone(), Quota::with_share(1.0), 16);
+        harness.ecs_script.set_responses(lines.map(ScriptedResponse::from_line).collect());
+        harness.runtime.block_on(async {
+            let reader = Reader::new(harness.ecs.clone(), Quota::with_share(1.0), 16);
             // A second reading knows which tasks have stopped.
             let mut stopped = HashSet::new();
             for _ in 0..2 {
-                let Some(tasks) = read(&reader, &scope).await else { break };
+                let Some(tasks) = read_tasks(&reader, &scope).await else { break };
                 let tasks = tasks.iter().flat_map(|tasks| tasks.iter());
                 let observations = tasks.flat_map(|task| observe(task, &scope, 0));
                 let containers: Vec<_> =
                     observations.filter_map(|observation| observation.result.ok()).collect();
-                let expected = ExpectedReading::from_responses(&bench.answers.take_given());
-                expected.must_be_usable(&stopped);
-                expected.must_hold(&containers, everything);
+                let expected =
+                    ExpectedReading::from_responses(&harness.ecs_script.take_exchanges());
+                expected.assert_reading_may_succeed(&stopped);
+                expected.assert_same_containers(&containers, everything);
                 check_report(&containers);
                 stopped.extend(expected.stopped);
             }
@@ -69,7 +72,8 @@ pub(crate) fn check(data: &[u8]) {
     });
 }
 
-fn scope(line: &[u8]) -> Scope {
+/// The scope that the first line of an input names; any other line is the whole account.
+fn parse_scope(line: &[u8]) -> Scope {
     let mut scope = Scope::default();
     match line {
         b"named" => {
@@ -86,11 +90,11 @@ fn scope(line: &[u8]) -> Scope {
 }
 
 /// The tasks, if the reading succeeds.
-async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task>>>> {
-    let give_up_at = Instant::now() + DEADLINE;
+async fn read_tasks(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task>>>> {
+    let deadline = Instant::now() + DEADLINE;
     let progress = Progress::default();
-    let reading = reader.begin(Some(give_up_at));
-    let read = timeout_at(give_up_at, reading.tasks(scope, &progress)).await;
+    let reading = reader.begin(Some(deadline));
+    let read = timeout_at(deadline, reading.tasks(scope, &progress)).await;
     assert!(progress.calls() <= MAX_CALLS, "{} calls", progress.calls());
     match read.ok()? {
         Ok(tasks) => Some(tasks),
@@ -102,6 +106,7 @@ async fn read(reader: &Reader<AwsEcs>, scope: &Scope) -> Option<Vec<Arc<Vec<Task
     }
 }
 
+/// The report of the containers says the same as their snapshot.
 fn check_report(containers: &[RunningContainer<'_>]) {
     let snapshot: Snapshot = containers.iter().collect();
     assert_eq!(EcsReport::from_containers(containers).snapshot(), snapshot);
@@ -113,33 +118,37 @@ fn check_report(containers: &[RunningContainer<'_>]) {
 /// What one reading should find, by a reader of JSON that is not the SDK's.
 #[derive(Default)]
 struct ExpectedReading {
-    /// Some answer was a refusal, or cannot be judged.
-    incomplete: bool,
-    unjudged: bool,
+    /// Some call failed.
+    has_failed_call: bool,
+    /// Some response leaves open what the reader should make of it.
+    is_uncertain: bool,
+    /// ARNs of the tasks that were listed.
     listed: HashSet<String>,
+    /// ARNs of the tasks whose description was requested.
     requested: HashSet<String>,
+    /// ARNs of the tasks that were described as stopped.
     stopped: HashSet<String>,
-    /// What runs in each task, by its first description.
+    /// The running containers of each task by ARN, as it was first described.
     tasks: HashMap<String, Vec<Identity>>,
-    /// Reasons other than that a task is gone.
+    /// Failures in descriptions with other reasons than that a task is gone.
     failures: Vec<Value>,
 }
 
-/// Name, fingerprint.
+/// The name and the fingerprint of an artifact.
 type Identity = (String, Option<Fingerprint>);
 
 impl ExpectedReading {
-    fn from_responses(given: &[Given]) -> Self {
+    fn from_responses(exchanges: &[Exchange]) -> Self {
         let mut expected = Self::default();
-        for Given { operation, request, answer } in given {
+        for Exchange { operation, request, answer } in exchanges {
             let request: Value = serde_json::from_slice(request).unwrap_or_default();
             expected.requested.extend(strings(&request["tasks"]));
-            let Answer::Http(200..=299, body) = answer else {
-                expected.incomplete = true;
+            let ScriptedResponse::Http(200..=299, body) = answer else {
+                expected.has_failed_call = true;
                 continue;
             };
             let Ok(document) = serde_json::from_slice::<Value>(body) else {
-                expected.unjudged = true;
+                expected.is_uncertain = true;
                 continue;
             };
             match operation.as_str() {
@@ -151,6 +160,7 @@ impl ExpectedReading {
         expected
     }
 
+    /// Adds what a response of `DescribeTasks` says.
     fn add_description(&mut self, document: &Value) {
         for failure in objects(&document["failures"]) {
             if failure["reason"] != "MISSING" {
@@ -164,9 +174,9 @@ impl ExpectedReading {
                 self.stopped.insert(arn.clone());
             }
             // Such a call is repeated, or is about the other form of an ARN.
-            let silent = |container: &Value| !container["lastStatus"].is_string();
-            let is_incomplete = objects(&task["containers"]).any(silent);
-            self.unjudged |= is_incomplete || !self.requested.contains(&arn);
+            let lacks_status = |container: &Value| !container["lastStatus"].is_string();
+            let is_incomplete = objects(&task["containers"]).any(lacks_status);
+            self.is_uncertain |= is_incomplete || !self.requested.contains(&arn);
             let running: Vec<_> = objects(&task["containers"])
                 .filter(|container| !has_stopped && container["lastStatus"] == "RUNNING")
                 .map(|container| {
@@ -178,13 +188,14 @@ impl ExpectedReading {
                 })
                 .collect();
             let first = self.tasks.entry(arn).or_insert(running.clone());
-            self.unjudged |= *first != running;
+            self.is_uncertain |= *first != running;
         }
     }
 
-    /// The reading succeeded: nothing may be wrong with what it is made of.
-    fn must_be_usable(&self, stopped: &HashSet<String>) {
-        if self.incomplete || self.unjudged {
+    /// Asserts that a reading which succeeded was right to: nothing failed, and each listed task was
+    /// described or had `stopped` before.
+    fn assert_reading_may_succeed(&self, stopped: &HashSet<String>) {
+        if self.has_failed_call || self.is_uncertain {
             return;
         }
         assert!(self.failures.is_empty(), "{:?}", self.failures);
@@ -196,9 +207,10 @@ impl ExpectedReading {
         }
     }
 
-    /// Each of `containers` runs as described, and if everything is in scope, no other.
-    fn must_hold(&self, containers: &[RunningContainer<'_>], everything: bool) {
-        if self.unjudged {
+    /// Asserts that each of `containers` runs as described, and if everything is in scope, that none is
+    /// missing.
+    fn assert_same_containers(&self, containers: &[RunningContainer<'_>], everything: bool) {
+        if self.is_uncertain {
             return;
         }
         let mut counted = HashMap::<_, Vec<Identity>>::new();
@@ -212,47 +224,52 @@ impl ExpectedReading {
             running.sort();
             assert_eq!(*counted, running, "{arn}");
         }
-        if everything && !self.incomplete {
+        if everything && !self.has_failed_call {
             let running = self.tasks.values().filter(|running| !running.is_empty());
             assert_eq!(running.count(), counted.len());
         }
     }
 }
 
+/// The strings in a JSON array; none if it is no array.
 fn strings(list: &Value) -> impl Iterator<Item = String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned)
 }
 
+/// The objects in a JSON array; none if it is no array.
 fn objects(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten().filter(|value| value.is_object())
 }
 
+/// What a call of ECS gets.
 #[derive(Debug, Clone)]
-enum Answer {
+enum ScriptedResponse {
+    /// Status and body.
     Http(u16, Vec<u8>),
-    Broken,
+    BrokenConnection,
 }
 
-impl Answer {
+impl ScriptedResponse {
     fn from_line(line: &[u8]) -> Self {
         let (status, body) = line.split_at(line.len().min(4));
         match str::from_utf8(status).ok().and_then(|status| status.trim_end().parse().ok()) {
             Some(status @ 100..1000) => Self::Http(status, body.to_owned()),
-            _ => Self::Broken,
+            _ => Self::BrokenConnection,
         }
     }
 
-    /// What is not tried again.
-    fn refusal() -> Self {
+    /// An error after which the SDK does not try again.
+    fn final_error() -> Self {
         Self::Http(400, br#"{"__type":"InvalidParameterException"}"#.to_vec())
     }
 
+    /// Whether it is repeated for ever if it is the last one.
     fn is_endless(&self) -> bool {
         matches!(self, Self::Http(_, body) if body.windows(2).any(|two| two == b"%n"))
     }
 
-    /// The answer to this call, counted from 1.
-    fn to_call(&self, call: usize) -> Self {
+    /// The response to this call, counted from 1, whose number replaces `%n`.
+    fn for_call(&self, call: usize) -> Self {
         match self {
             Self::Http(status, body) if self.is_endless() => {
                 let text = String::from_utf8_lossy(body).replace("%n", &call.to_string());
@@ -263,37 +280,39 @@ impl Answer {
     }
 }
 
-/// An answer, and the operation that it was given to.
+/// One call: its operation, the body of the request, and the response.
 #[derive(Debug)]
-struct Given {
+struct Exchange {
     operation: String,
     request: Vec<u8>,
-    answer: Answer,
+    answer: ScriptedResponse,
 }
 
-/// ECS, as far as the SDK can see.
+/// An HTTP client for the SDK that sends nothing, and answers with the script.
 #[derive(Debug, Clone, Default)]
-struct Answers(Arc<Mutex<Script>>);
+struct ScriptedEcs(Arc<Mutex<Script>>);
 
 #[derive(Debug, Default)]
 struct Script {
-    answers: Vec<Answer>,
+    answers: Vec<ScriptedResponse>,
+    /// Calls so far.
     calls: usize,
-    given: Vec<Given>,
+    exchanges: Vec<Exchange>,
 }
 
-impl Answers {
-    fn are(&self, answers: Vec<Answer>) {
+impl ScriptedEcs {
+    /// Starts a new script: these responses, from the first call on.
+    fn set_responses(&self, answers: Vec<ScriptedResponse>) {
         *self.0.lock().unwrap() = Script { answers, ..Script::default() };
     }
 
     /// The responses since the last call.
-    fn take_given(&self) -> Vec<Given> {
-        std::mem::take(&mut self.0.lock().unwrap().given)
+    fn take_exchanges(&self) -> Vec<Exchange> {
+        std::mem::take(&mut self.0.lock().unwrap().exchanges)
     }
 }
 
-impl HttpConnector for Answers {
+impl HttpConnector for ScriptedEcs {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
@@ -301,19 +320,22 @@ impl HttpConnector for Answers {
         script.calls += 1;
         let last = script.answers.last().filter(|last| last.is_endless());
         let answer = script.answers.get(script.calls - 1).or(last);
-        let answer = answer.map_or(Answer::refusal(), |answer| answer.to_call(script.calls));
+        let answer =
+            answer.map_or(ScriptedResponse::final_error(), |answer| answer.for_call(script.calls));
         let request = request.body().bytes().unwrap_or_default().to_vec();
-        script.given.push(Given { operation, request, answer: answer.clone() });
+        script.exchanges.push(Exchange { operation, request, answer: answer.clone() });
         HttpConnectorFuture::ready(match answer {
-            Answer::Http(status, body) => {
+            ScriptedResponse::Http(status, body) => {
                 Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
             }
-            Answer::Broken => Err(ConnectorError::io("the connection broke".into())),
+            ScriptedResponse::BrokenConnection => {
+                Err(ConnectorError::io("the connection broke".into()))
+            }
         })
     }
 }
 
-impl HttpClient for Answers {
+impl HttpClient for ScriptedEcs {
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -323,20 +345,20 @@ impl HttpClient for Answers {
     }
 }
 
-impl Bench {
+impl Harness {
     fn start() -> Self {
         let runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let answers = Answers::default();
+        let ecs_script = ScriptedEcs::default();
         let credentials = Credentials::from_keys("test", "test", None);
         let aws = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("eu-central-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(answers.clone())
+            .http_client(ecs_script.clone())
             .build();
         let ecs = runtime.block_on(connect(&aws, &envsnap::ecs::Source::default()));
-        Self { runtime, answers, ecs }
+        Self { runtime, ecs_script, ecs }
     }
 }
 

@@ -1,8 +1,9 @@
-//! An event is understood or refused, and never does harm.
+//! Events that invoke the function: each is parsed or refused, without a panic.
 #![cfg_attr(not(test), no_main)]
 
 use envsnap::report::Trigger;
 
+/// Checks one input of the fuzzer: its clusters can be parsed again, its errors are short.
 pub(crate) fn check(data: &[u8]) {
     let Ok(event) = std::str::from_utf8(data) else { return };
     match Trigger::parse(event) {

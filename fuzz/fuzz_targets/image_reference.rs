@@ -1,15 +1,17 @@
-//! Of an image reference, a digest and a container's name, each on a line of its own.
+//! The name and the fingerprint of an artifact, from an image reference, a digest and a container's name,
+//! each on a line of its own.
 #![cfg_attr(not(test), no_main)]
 
 use envsnap::snapshot::{DigestSource, Fingerprint, artifact_name, pinned_digest};
 
+/// Checks one input of the fuzzer.
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (image, digest) = (lines.next(), lines.next());
     let container = lines.next().unwrap_or("unnamed");
 
-    name(image, container);
+    check_artifact_name(image, container);
     let pinned = image.and_then(pinned_digest);
     if let (Some(image), Some(pinned)) = (image, pinned) {
         assert!(image.ends_with(&format!("@sha256:{pinned}")), "{image}");
@@ -28,11 +30,12 @@ pub(crate) fn check(data: &[u8]) {
         (fingerprint, source) => panic!("{fingerprint:?} of source {source}"),
     }
     for text in text.split(['\n', ':']) {
-        fingerprint(text);
+        check_fingerprint(text);
     }
 }
 
-fn name(image: Option<&str>, container: &str) {
+/// The name is the image, otherwise a beginning of the container's name.
+fn check_artifact_name(image: Option<&str>, container: &str) {
     let name = artifact_name(image, container);
     if let Some(image) = image.filter(|image| !image.is_empty()) {
         assert_eq!(name, image);
@@ -42,10 +45,11 @@ fn name(image: Option<&str>, container: &str) {
     }
 }
 
-fn fingerprint(text: &str) {
-    let is_one = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let Ok(parsed) = text.parse::<Fingerprint>() else { return assert!(!is_one, "{text}") };
-    assert!(is_one, "{text}");
+/// Exactly 64 lower-case hexadecimal digits are a fingerprint, which every format keeps.
+fn check_fingerprint(text: &str) {
+    let is_valid = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let Ok(parsed) = text.parse::<Fingerprint>() else { return assert!(!is_valid, "{text}") };
+    assert!(is_valid, "{text}");
     assert_eq!(parsed.to_string(), text);
     assert_eq!(Fingerprint::from_digest(&format!("sha256:{text}")), Ok(parsed));
     let json = serde_json::to_string(&parsed).unwrap();

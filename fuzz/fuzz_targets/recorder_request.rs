@@ -10,41 +10,47 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-const ENVIRONMENT: &str =
+const CREATE_ENVIRONMENT_BODY: &str =
     r#"{"name": "env", "type": "ECS", "description": "", "include_scaling": true}"#;
 
-/// What a person can read; of the request, little is repeated.
+/// The most bytes of an error response, which quotes little of the request.
 const MAX_ERROR_BYTES: usize = 40_000;
 
-/// When a connection to a recorder that has ended is forgotten.
-const SOON: Duration = Duration::from_millis(100);
+/// When the client closes idle connections: each recorder has ended by then.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One client of the recorders, each of which has a store and a socket of its own.
-struct Bench {
+struct Harness {
     runtime: Runtime,
     client: Client,
 }
 
 thread_local! {
-    static BENCH: Bench = Bench {
+    static HARNESS: Harness = Harness {
         runtime: Builder::new_current_thread().enable_all().build().unwrap(),
-        client: Client::builder().no_proxy().pool_idle_timeout(SOON).build().unwrap(),
+        client: Client::builder()
+            .no_proxy()
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .build()
+            .unwrap(),
     };
 }
 
+/// Checks one input of the fuzzer: a report is recorded or refused, and the address is answered.
 pub(crate) fn check(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (address, report) = (&data[..end], data.get(end + 1..).unwrap_or_default());
     let Ok(address) = str::from_utf8(address) else { return };
-    BENCH.with(|bench| bench.runtime.block_on(bench.record_and_read(address, report)));
+    HARNESS.with(|harness| harness.runtime.block_on(harness.record_and_read(address, report)));
 }
 
-impl Bench {
+impl Harness {
+    /// Starts a recorder, sends it the report, and reads the latest snapshot and `address`.
     async fn record_and_read(&self, address: &str, report: &[u8]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = format!("http://{}/api/v2/", listener.local_addr().unwrap());
         let Ok(address) = Url::parse(&format!("{api}{address}")) else { return };
-        let of = |path: &str| format!("{api}{path}").parse::<Url>().unwrap();
+        let url_of = |path: &str| format!("{api}{path}").parse::<Url>().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         let served = tokio::spawn(serve(
@@ -55,28 +61,31 @@ impl Bench {
             shutdown,
         ));
 
-        let (made, _) = self.send(Method::PUT, of("environments/acme"), ENVIRONMENT).await;
-        assert_eq!(made, 201);
-        let report_to = of("environments/acme/env/report/ECS");
-        let (reported, refusal) = self.send(Method::PUT, report_to, report.to_vec()).await;
-        let (found, latest) = self.send(Method::GET, of("snapshots/acme/env/-1"), "").await;
-        match reported {
+        let (create_status, _) =
+            self.send(Method::PUT, url_of("environments/acme"), CREATE_ENVIRONMENT_BODY).await;
+        assert_eq!(create_status, 201);
+        let report_url = url_of("environments/acme/env/report/ECS");
+        let (report_status, report_response) =
+            self.send(Method::PUT, report_url, report.to_vec()).await;
+        let (latest_status, latest) =
+            self.send(Method::GET, url_of("snapshots/acme/env/-1"), "").await;
+        match report_status {
             201 => {
                 let report: EcsReport = serde_json::from_slice(report).unwrap();
                 let recorded: RecordedSnapshot = serde_json::from_slice(&latest).unwrap();
                 assert_eq!(recorded.snapshot().content_hash(), report.snapshot().content_hash());
             }
-            200 => assert_eq!(found, 404, "nothing that runs makes no first snapshot"),
+            200 => assert_eq!(latest_status, 404, "nothing that runs makes no first snapshot"),
             400 | 413 => {
-                check_refusal(&refusal);
-                assert_eq!(found, 404, "what is refused is not recorded");
+                check_error_body(&report_response);
+                assert_eq!(latest_status, 404, "what is refused is not recorded");
             }
             status => panic!("status {status}"),
         }
         let (status, body) = self.send(Method::GET, address, "").await;
         match status {
             200..=299 => {}
-            400..=499 => check_refusal(&body),
+            400..=499 => check_error_body(&body),
             status => panic!("status {status}"),
         }
 
@@ -95,7 +104,8 @@ impl Bench {
     }
 }
 
-fn check_refusal(body: &[u8]) {
+/// An error response is short, and has a message.
+fn check_error_body(body: &[u8]) {
     assert!(body.len() < MAX_ERROR_BYTES, "{} bytes", body.len());
     let refusal: ErrorBody = serde_json::from_slice(body).unwrap();
     assert!(!refusal.message.is_empty());

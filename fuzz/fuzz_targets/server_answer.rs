@@ -27,41 +27,42 @@ const TOKEN: &str = "t0k3n-of-the-server";
 const DEADLINE: Duration = Duration::from_millis(900);
 
 /// One server on loopback, and one client of it.
-struct Bench {
+struct Harness {
     runtime: Runtime,
     listener: TcpListener,
     client: Client,
 }
 
 thread_local! {
-    static BENCH: RefCell<Bench> = RefCell::new(Bench::start());
+    static HARNESS: RefCell<Harness> = RefCell::new(Harness::start());
 }
 
+/// Checks one input of the fuzzer: how the client takes the response.
 pub(crate) fn check(data: &[u8]) {
     let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
     let (request, answer) = (&data[..end], &data[end + 1..]);
     // The connection of any other would break before the client sees an answer.
-    if !(answer.is_empty() || is_http(answer)) {
+    if !(answer.is_empty() || is_http_response(answer)) {
         return;
     }
-    BENCH.with_borrow(|bench| {
-        bench.runtime.block_on(async {
+    HARNESS.with_borrow(|harness| {
+        harness.runtime.block_on(async {
             let connected = Cell::new(false);
-            let ask = async {
-                bench.ask(request, answer).await;
+            let exchange = async {
+                harness.send_request(request, answer).await;
                 while connected.get() {
                     yield_now().await;
                 }
             };
             tokio::select! {
-                () = ask => {}
-                never = bench.serve(answer, &connected) => match never {},
+                () = exchange => {}
+                never = harness.serve(answer, &connected) => match never {},
             }
         });
     });
 }
 
-impl Bench {
+impl Harness {
     fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -71,7 +72,8 @@ impl Bench {
         Self { runtime, listener, client }
     }
 
-    async fn ask(&self, request: &[u8], answer: &[u8]) {
+    /// Sends the request that the first line of an input names, and checks what the client makes of `answer`.
+    async fn send_request(&self, request: &[u8], answer: &[u8]) {
         let environment = self.client.environment("aws-prod", Some(Instant::now() + DEADLINE));
         let error = match request {
             b"report" => {
@@ -93,7 +95,7 @@ impl Bench {
             b"snapshot" => environment.snapshot("#1").await.err(),
             _ => {
                 let latest = environment.latest_snapshot().await;
-                latest.map(|latest| check_latest(&latest, answer)).err()
+                latest.map(|latest| check_latest_snapshot(&latest, answer)).err()
             }
         };
         if let Some(error) = error {
@@ -121,6 +123,7 @@ impl Bench {
     }
 }
 
+/// Reads one HTTP request with its body.
 async fn read_request(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut request = Vec::new();
     loop {
@@ -138,21 +141,22 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<()> {
     }
 }
 
+/// Only status 201 says that a snapshot was created.
 fn check_report(reported: &ReportResponse, answer: &[u8]) {
-    if let Some((status, _)) = plain(answer) {
+    if let Some((status, _)) = unframed_status_and_body(answer) {
         assert_eq!(reported.created, status == "201", "{status}");
     }
 }
 
-/// A snapshot is what a document of this type holds, all of it, and nothing else.
-fn check_latest(latest: &LatestSnapshot, answer: &[u8]) {
+/// A snapshot has exactly the artifacts of the document.
+fn check_latest_snapshot(latest: &LatestSnapshot, answer: &[u8]) {
     if let LatestSnapshot::OtherType(other) = latest {
         check_text(other);
     }
-    let Some((_, body)) = plain(answer) else { return };
+    let Some((_, body)) = unframed_status_and_body(answer) else { return };
     // Text that is not needed is not even decoded, and may be malformed.
     let Ok(document) = serde_json::from_slice::<Value>(body) else { return };
-    // It is left out of all that a server says.
+    // The client redacts the token in all that a server says.
     if String::from_utf8_lossy(body).contains(TOKEN) {
         return;
     }
@@ -163,13 +167,14 @@ fn check_latest(latest: &LatestSnapshot, answer: &[u8]) {
             assert_eq!(document["type"], ECS);
             assert_eq!(document["index"], *index);
             let artifacts = document["artifacts"].as_array().unwrap();
-            let expected: Snapshot = artifacts.iter().map(artifact).collect();
+            let expected: Snapshot = artifacts.iter().map(expected_artifact).collect();
             assert_eq!(*snapshot, expected);
         }
     }
 }
 
-fn artifact(document: &Value) -> Artifact {
+/// The artifact in a document of a snapshot.
+fn expected_artifact(document: &Value) -> Artifact {
     Artifact {
         name: document["name"].as_str().unwrap().to_owned(),
         fingerprint: document["fingerprint"].as_str().and_then(|text| text.parse().ok()),
@@ -177,19 +182,21 @@ fn artifact(document: &Value) -> Artifact {
     }
 }
 
+/// An error is readable, and never shows the token.
 fn check_error(error: &ApiError) {
     check_text(&error.to_string());
     assert!(!format!("{error:?}").contains(TOKEN), "{error:?}");
 }
 
-/// What a person reads is short, on one line, and without the token.
+/// Text for people is short, on one line, and without the token.
 fn check_text(text: &str) {
     assert!(text.len() < 1_500, "{} bytes: {text}", text.len());
     assert!(!text.contains(char::is_control), "{text:?}");
     assert!(!text.contains(TOKEN), "{text}");
 }
 
-fn is_http(answer: &[u8]) -> bool {
+/// Whether this begins with a well-formed head of an HTTP/1.1 response.
+fn is_http_response(answer: &[u8]) -> bool {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map(|end| &answer[..end]);
     let Some(head) = head.and_then(|head| str::from_utf8(head).ok()) else { return false };
     let mut lines = head.split("\r\n");
@@ -201,8 +208,8 @@ fn is_http(answer: &[u8]) -> bool {
         && lines.all(|line| line.split_once(':').is_some_and(|(name, _)| is_name(name)))
 }
 
-/// Status and body, if nothing in the head says how the body is to be read.
-fn plain(answer: &[u8]) -> Option<(String, &[u8])> {
+/// Status and body of a response whose body ends with the connection: no header gives a length or encoding.
+fn unframed_status_and_body(answer: &[u8]) -> Option<(String, &[u8])> {
     let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = str::from_utf8(&answer[..at]).ok()?.to_lowercase();
     let status = head.strip_prefix("http/1.1 ")?.get(..3)?;
