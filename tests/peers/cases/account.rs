@@ -16,37 +16,41 @@ pub(super) fn account(clusters: impl IntoIterator<Item = Cluster>) -> World {
 
 /// An account with cluster `app` alone, where service `web` runs a task of image `web:1`, whose
 /// digest is `a`, and these tasks beside it.
-pub(super) fn app(tasks: impl IntoIterator<Item = Task>) -> World {
-    account([tasks.into_iter().fold(Cluster::new("app").task(web()), Cluster::task)])
+pub(super) fn account_with_app(tasks: impl IntoIterator<Item = Task>) -> World {
+    account([tasks.into_iter().fold(Cluster::new("app").task(web_task()), Cluster::task)])
 }
 
 /// A task of service `web`, which runs image `web:1`, whose digest is `a`.
-pub(super) fn web() -> Task {
-    service("web", [image("web", "web:1", 'a')])
+pub(super) fn web_task() -> Task {
+    service_task("web", [container("web", "web:1", 'a')])
 }
 
 /// A running task of a service.
-pub(super) fn service(name: &str, containers: impl IntoIterator<Item = Container>) -> Task {
-    containers.into_iter().fold(running(Task::in_service(name)), Task::with)
+pub(super) fn service_task(name: &str, containers: impl IntoIterator<Item = Container>) -> Task {
+    containers.into_iter().fold(with_start_times(Task::in_service(name)), Task::with)
 }
 
-/// A running task of none.
-pub(super) fn standalone(family: &str, containers: impl IntoIterator<Item = Container>) -> Task {
-    containers.into_iter().fold(running(Task::standalone(family)), Task::with)
+/// A running task of no service, as `RunTask` starts it.
+pub(super) fn standalone_task(
+    family: &str,
+    containers: impl IntoIterator<Item = Container>,
+) -> Task {
+    containers.into_iter().fold(with_start_times(Task::standalone(family)), Task::with)
 }
 
-fn running(task: Task) -> Task {
+/// The task, created and started at the times that all tasks have.
+fn with_start_times(task: Task) -> Task {
     let mut task = task.running_since(Timestamp::from_second(STARTED).unwrap());
     task.created_at = Some(Timestamp::from_second(CREATED).unwrap());
     task
 }
 
-/// A container of this image and digest.
-pub(super) fn image(name: &str, image: &str, digit: char) -> Container {
+/// A container of this image, whose digest is `digit` 64 times.
+pub(super) fn container(name: &str, image: &str, digit: char) -> Container {
     Container::new(name).image(image).digest(&digest(digit))
 }
 
-/// The digest that the tables call by this hexadecimal digit.
+/// The digest of 64 times this hexadecimal digit, by which the tables call it.
 pub(super) fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
 }

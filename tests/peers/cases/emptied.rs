@@ -1,45 +1,51 @@
-//! What becomes of an environment that has something in it, once nothing is found to run.
+//! What each reporter does to an environment that has artifacts, once it finds nothing that runs.
 
 use envsnap::standin::{StandIn, World};
 
-use super::account::{app, digest};
+use super::account::{account_with_app, digest};
 use super::{CLUSTERS, Filter, SERVICES};
 use crate::recorder::Recorder;
 use crate::reporters::{envsnap_report_to, kosli_snapshot_to};
 
-/// The index of the latest snapshot and what runs in it, and how the reporter ended.
-type Left = (u64, Vec<(String, String, u64)>, Option<i32>);
+/// The index and the artifacts (name, fingerprint, replicas) of the latest snapshot after a run of a
+/// reporter, and the exit code of the run.
+type Outcome = (u64, Vec<(String, String, u64)>, Option<i32>);
 
-fn untouched(code: i32) -> Left {
+/// The reporter left the first snapshot as it was.
+fn first_snapshot_kept(exit_code: i32) -> Outcome {
     let fingerprint = digest('a').replace("sha256:", "");
-    (1, vec![("web:1".to_owned(), fingerprint, 1)], Some(code))
+    (1, vec![("web:1".to_owned(), fingerprint, 1)], Some(exit_code))
 }
 
-fn emptied() -> Left {
+/// The reporter recorded a second snapshot without artifacts.
+fn emptied_and_success() -> Outcome {
     (2, vec![], Some(0))
 }
 
-/// What each reporter leaves of an environment where `web:1` ran, after `change`.
-async fn left(filter: Option<(Filter, &str)>, change: fn(&mut World)) -> [Left; 2] {
-    let mut left = Vec::new();
-    for theirs in [false, true] {
-        let ecs = StandIn::start(app([])).await.unwrap();
+/// Runs each reporter, ours and then the incumbent, on an environment where `web:1` ran, after `change`.
+async fn outcome_of_each_reporter(
+    filter: Option<(Filter, &str)>,
+    change: fn(&mut World),
+) -> [Outcome; 2] {
+    let mut outcomes = Vec::new();
+    for is_incumbent in [false, true] {
+        let ecs = StandIn::start(account_with_app([])).await.unwrap();
         let (aws, recorder) = (ecs.endpoint(), Recorder::start().await);
         envsnap_report_to(&recorder.url, &aws, &[("AUTO_CREATE_ENVIRONMENT", "true")])
             .await
             .success();
         ecs.update(change);
-        let arguments: Vec<_> = filter.iter().flat_map(|(of, value)| [of.0, value]).collect();
-        let variables: Vec<_> = filter.iter().map(|(of, value)| (of.1, *value)).collect();
-        let ended = if theirs {
+        let arguments: Vec<_> = filter.iter().flat_map(|(names, value)| [names.0, value]).collect();
+        let variables: Vec<_> = filter.iter().map(|(names, value)| (names.1, *value)).collect();
+        let result = if is_incumbent {
             kosli_snapshot_to(&recorder.url, &aws, &arguments).await
         } else {
             envsnap_report_to(&recorder.url, &aws, &variables).await
         };
         let (index, running) = recorder.latest_snapshot().await;
-        left.push((index, running, ended.code));
+        outcomes.push((index, running, result.code));
     }
-    left.try_into().unwrap()
+    outcomes.try_into().unwrap()
 }
 
 #[tokio::test]
@@ -53,7 +59,11 @@ async fn a_scope_that_matches_nothing_empties_the_environment_for_them_and_not_f
         ("a named cluster that was deleted", Some((CLUSTERS, "app")), delete),
         ("an account without clusters", None, delete),
     ] {
-        assert_eq!(left(filter, change).await, [untouched(2), emptied()], "{what}");
+        assert_eq!(
+            outcome_of_each_reporter(filter, change).await,
+            [first_snapshot_kept(2), emptied_and_success()],
+            "{what}"
+        );
     }
 }
 
@@ -65,5 +75,8 @@ async fn a_service_that_runs_nothing_any_longer_empties_the_environment_for_both
             task.stop();
         }
     };
-    assert_eq!(left(None, stop).await, [emptied(), emptied()]);
+    assert_eq!(
+        outcome_of_each_reporter(None, stop).await,
+        [emptied_and_success(), emptied_and_success()]
+    );
 }

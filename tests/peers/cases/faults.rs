@@ -1,9 +1,9 @@
-//! Calls that ECS refuses, and answers that are not whole.
+//! Calls that ECS refuses, and responses that lack a task.
 
 use envsnap::standin::{Cluster, Fault, Operation, StandIn, World};
 use serde_json::json;
 
-use super::account::{account, image, service, web};
+use super::account::{account, container, service_task, web_task};
 use super::{Case, Fails, reports};
 
 const WEB: &str = "app/web web:1=a";
@@ -16,14 +16,14 @@ pub(super) fn cases() -> Vec<Case> {
             three_tasks_in_two_clusters(),
             reports([WEB, API]),
         )
-        .with_fault(lose_api),
+        .with_fault(remove_api_task_before_description),
         Case::new(
             "the only task of a cluster is gone before it is described",
             two_clusters_with_services(),
             Fails(2, "aws-prod: EcsUnavailable: "),
             reports([WEB]),
         )
-        .with_fault(lose_api),
+        .with_fault(remove_api_task_before_description),
         Case::new(
             "a task that cannot be described for another reason",
             two_clusters_with_services(),
@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .with_fault(|ecs| {
             let failure =
-                json!({"tasks": [], "failures": [{"arn": api_arn(ecs), "reason": "INTERNAL"}]});
+                json!({"tasks": [], "failures": [{"arn": api_task_arn(ecs), "reason": "INTERNAL"}]});
             let fault = Fault::json(&failure.to_string());
             ecs.faults(|faults| {
                 faults.always_in("db", Operation::DescribeTasks, fault);
@@ -56,27 +56,29 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Cluster `app` with service `web`, and cluster `db` with service `api`.
 fn two_clusters_with_services() -> World {
-    let api = service("api", [image("api", "api:1", 'b')]);
-    account([Cluster::new("app").task(web()), Cluster::new("db").task(api)])
+    let api = service_task("api", [container("api", "api:1", 'b')]);
+    account([Cluster::new("app").task(web_task()), Cluster::new("db").task(api)])
 }
 
 /// The same, with a second task of `api`.
 fn three_tasks_in_two_clusters() -> World {
-    let api = service("api", [image("api", "api:1", 'b')]);
-    account([Cluster::new("app").task(web()), Cluster::new("db").tasks(2, &api)])
+    let api = service_task("api", [container("api", "api:1", 'b')]);
+    account([Cluster::new("app").task(web_task()), Cluster::new("db").tasks(2, &api)])
 }
 
-fn api_id(ecs: &StandIn) -> String {
+/// The id of the first task in cluster `db`.
+fn api_task_id(ecs: &StandIn) -> String {
     ecs.update(|world| world.clusters["db"].tasks.keys().next().unwrap().clone())
 }
 
-fn api_arn(ecs: &StandIn) -> String {
-    let id = api_id(ecs);
+fn api_task_arn(ecs: &StandIn) -> String {
+    let id = api_task_id(ecs);
     ecs.update(|world| world.task_arn("db", &id))
 }
 
-fn lose_api(ecs: &StandIn) {
-    let id = api_id(ecs);
+/// Has ECS list a task of `api`, and then say that it does not exist.
+fn remove_api_task_before_description(ecs: &StandIn) {
+    let id = api_task_id(ecs);
     ecs.faults(|faults| {
         faults.lose_task(&id);
     });

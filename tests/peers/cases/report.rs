@@ -16,7 +16,7 @@ pub(super) fn lines(report: &Value) -> Vec<String> {
     assert_eq!(report.keys().collect::<Vec<_>>(), ["artifacts"]);
     let mut tasks: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for entry in report["artifacts"].as_array().unwrap() {
-        tasks.entry(line(entry)).or_default().push(entry["taskArn"].as_str().unwrap());
+        tasks.entry(entry_line(entry)).or_default().push(entry["taskArn"].as_str().unwrap());
     }
     let counted = |(line, tasks): (String, Vec<&str>)| {
         let distinct = tasks.iter().collect::<BTreeSet<_>>().len();
@@ -29,7 +29,8 @@ pub(super) fn lines(report: &Value) -> Vec<String> {
     tasks.into_iter().map(counted).collect()
 }
 
-fn line(entry: &Value) -> String {
+/// The line of one entry, as [`lines`] has it.
+fn entry_line(entry: &Value) -> String {
     let text = |field: &str| entry.get(field).map_or("-", |text| text.as_str().unwrap());
     let cluster = text("cluster_name");
     assert!(text("taskArn").contains(&format!(":task/{cluster}/")), "{entry}");
@@ -39,19 +40,20 @@ fn line(entry: &Value) -> String {
         .iter()
         .map(|(name, digest)| [" ", name, "=", digest.as_str().unwrap()].concat())
         .collect();
-    let start = start(entry["creationTimestamp"].as_i64().unwrap());
-    format!("{cluster}/{}{}{start}", text("service_name"), shortened(artifacts))
+    let start = start_suffix(entry["creationTimestamp"].as_i64().unwrap());
+    format!("{cluster}/{}{}{start}", text("service_name"), with_short_digests(artifacts))
 }
 
-/// With a single digit for each digest in it.
-fn shortened(text: String) -> String {
+/// The text with a single digit for each digest of 64 equal digits.
+fn with_short_digests(text: String) -> String {
     "0123456789abcdef"
         .chars()
         .map(String::from)
         .fold(text, |text, digit| text.replace(&digit.repeat(64), &digit))
 }
 
-fn start(seconds: i64) -> String {
+/// How a line says when the task started: empty for the time that every task has.
+fn start_suffix(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     match seconds {
         STARTED => String::new(),
