@@ -1,4 +1,4 @@
-//! Flows and trails.
+//! Reads flows and trails: by name, in pages, and with all that was reported in them.
 
 use envsnap_model::provenance::State;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -23,16 +23,17 @@ const SELECT_FLOW_RECORD: &str =
          WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
      FROM flow";
 
-/// The trails of the only flow in a JSON array; of all flows in it, through the index by flow; and, to be
-/// read from the latest on, through the table.
+/// SQL: the ids of the trails of the only flow in the JSON array `$2`.
 const TRAILS_OF_FLOW: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND flow_id = $2 ->> 0 AND $3 IS NULL";
+/// SQL: the ids of the trails of all flows in the JSON array `$2`, through the index by flow.
 const TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+/// SQL: the same trails, through the table, which can be read from the latest on.
 const LATEST_TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
      WHERE org_id = $1 AND +flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
 
-/// The trails in which an artifact was reported.
+/// SQL: the ids of the trails in which the artifact with fingerprint `$3` was reported.
 const TRAILS_OF_ARTIFACT: &str = "SELECT DISTINCT trail_id AS id FROM artifact_report
      WHERE org_id = $1 AND fingerprint = $3 AND trail_id IS NOT NULL
        AND +flow_id IN (SELECT value FROM json_each($2))";
@@ -79,23 +80,23 @@ impl Reader<'_> {
             visibility: row.get(3)?,
             template: template(row.get(4)?),
             tags,
-            repo_url: self.repo_url(id)?,
+            repo_url: self.latest_repo_url(id)?,
             latest_activity_at: Micros(row.get(6)?),
             last_deployment_at: row.get::<_, Option<i64>>(7)?.map(Micros),
-            latest_state: self.latest_state(id)?,
+            latest_state: self.latest_trail_state(id)?,
         })
     }
 
-    /// The repository of the flow's latest artifact.
-    fn repo_url(&self, flow: i64) -> Result<Option<String>, Failure> {
-        let Some(seq) = self.latest_report(flow)? else { return Ok(None) };
+    /// The URL of the repository that the flow's latest artifact was built from.
+    fn latest_repo_url(&self, flow: i64) -> Result<Option<String>, Failure> {
+        let Some(seq) = self.latest_report_seq(flow)? else { return Ok(None) };
         let (artifact, _actor): (ArtifactReported, _) = self.entry(seq)?;
         let url = fields(&artifact.details).remove("repo_url");
         Ok(url.and_then(|url| url.as_str().map(str::to_owned)).filter(|url| !url.is_empty()))
     }
 
     /// The sequence number of the flow's latest artifact report.
-    fn latest_report(&self, flow: i64) -> rusqlite::Result<Option<i64>> {
+    fn latest_report_seq(&self, flow: i64) -> rusqlite::Result<Option<i64>> {
         self.connection
             .prepare_cached(
                 "SELECT seq FROM artifact_report WHERE org_id = $1 AND flow_id = $2
@@ -106,7 +107,7 @@ impl Reader<'_> {
     }
 
     /// The state of the flow's latest trail.
-    fn latest_state(&self, flow: i64) -> rusqlite::Result<Option<State>> {
+    fn latest_trail_state(&self, flow: i64) -> rusqlite::Result<Option<State>> {
         let latest = self
             .connection
             .prepare_cached(
@@ -118,10 +119,12 @@ impl Reader<'_> {
         Ok(Some(self.trail_status(&*self.trail(trail)?)?.state))
     }
 
+    /// The id of the flow that has or had this name.
     pub(super) fn existing_flow(&self, name: &str) -> Result<i64, Failure> {
         existing_flow(self.connection, self.org, self.org_id, name)
     }
 
+    /// The id of the trail with this name.
     pub(super) fn existing_trail(&self, flow: &str, name: &str) -> Result<i64, Failure> {
         let not_found = || {
             let (org, flow, name) = (self.org.to_owned(), flow.to_owned(), name.to_owned());
@@ -180,7 +183,7 @@ impl Reader<'_> {
         filter: &TrailFilter,
         page: Page,
     ) -> Result<(Vec<TrailSummary>, u64), Failure> {
-        let flows = Json(self.flows_of_trails(filter)?);
+        let flows = Json(self.flow_ids_for_trails(filter)?);
         let (trails, parameter) = match &filter.fingerprint {
             Some(_) => (TrailSelection::Artifact, &filter.fingerprint),
             None if flows.0.len() == 1 => (TrailSelection::Flow, &None),
@@ -201,8 +204,8 @@ impl Reader<'_> {
         Ok((found.collect::<Result<_, _>>()?, total))
     }
 
-    /// The flows whose trails are listed: the one that is named, otherwise all in use.
-    fn flows_of_trails(&self, filter: &TrailFilter) -> Result<Vec<i64>, Failure> {
+    /// The ids of the flows whose trails are listed: the one that is named, otherwise all in use.
+    fn flow_ids_for_trails(&self, filter: &TrailFilter) -> Result<Vec<i64>, Failure> {
         let only = filter.flow.as_deref().map(|name| self.existing_flow(name)).transpose()?;
         let mut statement = self.connection.prepare_cached(
             "SELECT id, tags FROM flow
@@ -287,7 +290,7 @@ impl Reader<'_> {
         let mut seen = Vec::new();
         for report in self.all_reports_in_trail(trail)? {
             if !seen.contains(&report.fingerprint) {
-                self.add_running(
+                self.add_run_events(
                     &report.fingerprint,
                     report.template_name.as_deref(),
                     &mut events,
@@ -307,8 +310,8 @@ impl Reader<'_> {
         Ok(events)
     }
 
-    /// Adds when the artifact started and stopped in each environment.
-    fn add_running(
+    /// Adds an event for each start and stop of the artifact in an environment.
+    fn add_run_events(
         &self,
         fingerprint: &str,
         template_name: Option<&str>,
@@ -326,12 +329,12 @@ impl Reader<'_> {
         for (number, run) in runs.iter().enumerate() {
             let kind = event(true, &run.environment, run.from_index, run.replicas);
             events.push(TrailEvent { at: run.from, kind });
-            let goes_on = |index| {
+            let runs_on_from = |index| {
                 runs.get(number + 1).is_some_and(|next| {
                     next.environment == run.environment && next.from_index == index
                 })
             };
-            if let Some((index, at)) = run.to.filter(|(index, _)| !goes_on(*index)) {
+            if let Some((index, at)) = run.to.filter(|(index, _)| !runs_on_from(*index)) {
                 events.push(TrailEvent { at, kind: event(false, &run.environment, index, 0) });
             }
         }

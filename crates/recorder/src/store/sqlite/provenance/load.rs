@@ -14,7 +14,7 @@ use super::rows::{
 };
 use crate::domain::provenance::ArtifactReported;
 
-/// The details of an artifact report that answers with many artifacts have.
+/// The fields of an artifact report's details that responses with many artifacts include.
 const SHORT_ARTIFACT_FIELDS: [&str; 5] =
     ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
 
@@ -74,7 +74,7 @@ pub(in super::super) fn trails_query() -> String {
     select_where_in_json(SELECT_TRAIL, "id")
 }
 
-/// The attestations that may be about artifacts, by their positions in a JSON array of trails,
+/// Selects the attestations that may be about artifacts, by their positions in a JSON array of trails,
 /// fingerprints and commits. However many others are in the trail, they are not read.
 pub(in super::super) fn attestations_query() -> String {
     let of_artifact = SELECT_ATTESTATION

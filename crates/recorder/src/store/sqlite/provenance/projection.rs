@@ -1,4 +1,4 @@
-//! What an entry about provenance changes in the tables.
+//! Applies ledger entries about provenance to the tables.
 
 use envsnap_model::provenance::Template;
 use rusqlite::{Connection, params};
@@ -46,7 +46,9 @@ pub(in super::super) fn apply(
 struct Projection<'a> {
     connection: &'a Connection,
     org_id: i64,
+    /// The sequence number of the entry.
     seq: i64,
+    /// When the entry was recorded, in microseconds since the Unix epoch.
     now: i64,
 }
 
@@ -81,6 +83,7 @@ impl Projection<'_> {
         Ok(())
     }
 
+    /// Replaces those settings of the flow that the entry contains, and keeps the others.
     fn change_flow(&self, changed: &FlowChanged) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
@@ -113,6 +116,7 @@ impl Projection<'_> {
         self.set_flow_name(&renamed.to, renamed.flow)
     }
 
+    /// Archives the flow, and lets requests find it by `name` alone.
     fn archive_flow(&self, flow: i64, name: &str) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
@@ -122,7 +126,7 @@ impl Projection<'_> {
         self.connection
             .prepare_cached("DELETE FROM flow_name WHERE org_id = $1 AND flow_id = $2")?
             .execute([self.org_id, flow])?;
-        // So that what it reported stays readable.
+        // What the flow reported stays readable under the name that it is archived by.
         self.set_flow_name(name, flow)
     }
 
@@ -167,6 +171,7 @@ impl Projection<'_> {
         self.touch_flow(begun.flow)
     }
 
+    /// Merges the details of the entry into those of the trail.
     fn change_trail(&self, changed: &TrailChanged) -> Result<(), Failure> {
         let before: String = self
             .connection

@@ -1,4 +1,4 @@
-//! Requests that are repeated because their answers were lost.
+//! Recognizes reports that a client repeats because it lost the response, so that they are recorded once.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -50,9 +50,9 @@ impl ReportDigest {
             .optional()?;
         let Some((seq, kind, version, text, actor)) = found else { return Ok(None) };
         // The table is not covered by the ledger: what it says must not make a report disappear.
-        let says_the_same = Payload::from_stored(&kind, version, &text)
+        let has_same_digest = Payload::from_stored(&kind, version, &text)
             .is_ok_and(|payload| Self::new(&actor, &payload).is_ok_and(|digest| digest == self));
-        Ok(says_the_same.then_some(seq))
+        Ok(has_same_digest.then_some(seq))
     }
 
     /// Stores that the entry at `head` recorded this report, and deletes some expired digests.
@@ -79,7 +79,7 @@ impl ReportDigest {
     }
 }
 
-/// Reports from this time on, in microseconds since the Unix epoch, can be repeated.
+/// When the repeat window that ends now began, in microseconds since the Unix epoch.
 fn repeat_window_start(ledger: &Ledger<'_>) -> i64 {
     ledger.now.0.saturating_sub(REPEAT_WINDOW_SECONDS * 1_000_000)
 }

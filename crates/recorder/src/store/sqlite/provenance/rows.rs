@@ -1,4 +1,4 @@
-//! Rows about provenance as they stand in the tables.
+//! Rows of the tables of provenance, and how they are read.
 
 use std::rc::Rc;
 
@@ -10,33 +10,38 @@ use super::projection::template;
 use crate::domain::Micros;
 use crate::domain::provenance::{RecordId, StoredTemplate};
 
-/// What is read of a flow for each artifact of it.
+/// A row of table `flow`: the columns that are read for each artifact of the flow.
 pub(super) struct FlowRow {
     pub(super) id: i64,
     pub(super) name: String,
     pub(super) template: Option<Rc<StoredTemplate>>,
 }
 
+/// SQL: the columns that [`flow`] reads.
 pub(super) const SELECT_FLOW: &str = "SELECT id, name, template FROM flow";
 
+/// Reads a row of [`SELECT_FLOW`].
 pub(super) fn flow(row: &Row<'_>) -> rusqlite::Result<FlowRow> {
     Ok(FlowRow { id: row.get(0)?, name: row.get(1)?, template: template(row.get(2)?).map(Rc::new) })
 }
 
-/// What is read of a trail for each artifact in it.
+/// A row of table `trail`: the columns that are read for each artifact in the trail.
 pub(super) struct TrailRow {
     pub(super) id: i64,
     pub(super) flow: i64,
     pub(super) name: String,
+    /// A JSON object.
     pub(super) details: String,
     pub(super) template: Option<Rc<StoredTemplate>>,
     pub(super) created_at: Micros,
     pub(super) changed_at: Micros,
 }
 
+/// SQL: the columns that [`trail`] reads.
 pub(super) const SELECT_TRAIL: &str =
     "SELECT id, flow_id, name, details, template, created_at, changed_at FROM trail";
 
+/// Reads a row of [`SELECT_TRAIL`].
 pub(super) fn trail(row: &Row<'_>) -> rusqlite::Result<TrailRow> {
     Ok(TrailRow {
         id: row.get(0)?,
@@ -66,16 +71,19 @@ pub(super) struct ReportRow {
 pub(super) type ArtifactInTrail = (i64, String, String);
 
 impl ReportRow {
-    /// `None` if it was reported without a trail, so that nothing is attested of it.
+    /// The artifact in its trail; `None` if it was reported without a trail, so that no attestation can be
+    /// about it.
     pub(super) fn in_trail(&self) -> Option<ArtifactInTrail> {
         self.trail.map(|trail| (trail, self.fingerprint.clone(), self.commit.clone()))
     }
 }
 
+/// SQL: the columns that [`report`] reads.
 pub(super) const SELECT_REPORT: &str =
     "SELECT seq, flow_id, trail_id, fingerprint, name, git_commit, template_name, recorded_at
      FROM artifact_report";
 
+/// Reads a row of [`SELECT_REPORT`].
 pub(super) fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
     Ok(ReportRow {
         seq: row.get(0)?,
@@ -102,15 +110,18 @@ pub(super) struct AttestationRow {
     pub(super) commit: String,
     pub(super) targets: Vec<String>,
     pub(super) is_compliant: Option<bool>,
+    /// The sequence number of the attestation that it overrides.
     pub(super) overrides: Option<i64>,
     pub(super) recorded_at: Micros,
 }
 
+/// SQL: the columns that [`attestation`] reads.
 pub(super) const SELECT_ATTESTATION: &str =
     "SELECT seq, trail_id, kind, name, fingerprint, git_commit, targets, is_compliant, overrides,
             recorded_at
      FROM attestation";
 
+/// Reads a row of [`SELECT_ATTESTATION`].
 pub(super) fn attestation(row: &Row<'_>) -> rusqlite::Result<AttestationRow> {
     let Json(targets) = row.get(6)?;
     Ok(AttestationRow {
@@ -144,6 +155,7 @@ impl AttestationRow {
         self.fingerprint.is_empty() && self.targets.is_empty()
     }
 
+    /// The attestation as the rules of compliance take it.
     pub(super) fn to_reported_attestation(&self, org: &str) -> ReportedAttestation {
         ReportedAttestation {
             name: self.name.clone(),
