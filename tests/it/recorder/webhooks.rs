@@ -111,6 +111,13 @@ impl RecorderFolder {
     }
 }
 
+/// The secret of webhooks that are sent by this process.
+fn webhook_secret() -> WebhookSecret {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_secret(file.path(), WEBHOOK_SECRET);
+    WebhookSecret::from_file(file.path()).unwrap()
+}
+
 fn web_task(version: u8) -> Value {
     task(version.into(), &format!("web:{version}"), &digest(version), 1_661_161_162)
 }
@@ -231,13 +238,12 @@ async fn receiver_that_was_down_for_an_hour_gets_each_message_once_and_in_order(
     /// Long enough for an attempt to arrive, mostly.
     const PAUSE: Duration = Duration::from_millis(100);
     let mut receiver = Receiver::start().await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    write_secret(file.path(), WEBHOOK_SECRET);
-    let secret = WebhookSecret::from_file(file.path()).unwrap();
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", None).await;
-    let deliveries = Deliveries::new(store, receiver.url.parse().unwrap(), secret, None);
+    // The clock of the recorder, and so the time of its reports, is years behind that of the deliveries.
+    let webhook = format!("{} events=started,exited", receiver.url);
+    let deliveries = Deliveries::new(store, webhook.parse().unwrap(), webhook_secret(), None);
     let delivered = tokio::spawn(deliveries.await.unwrap().run());
     recorder.report("env", &[web_task(1)]).await;
     let (kind, name, first) = receiver.next_event().await;
@@ -345,9 +351,6 @@ async fn webhook_receiver_that_does_not_answer_delays_no_report() {
 #[tokio::test]
 async fn overdue_report_and_rogue_artifact_are_each_sent_to_the_webhook() {
     let mut receiver = Receiver::start().await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    write_secret(file.path(), WEBHOOK_SECRET);
-    let secret = WebhookSecret::from_file(file.path()).unwrap();
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
     recorder.create("env", None).await;
@@ -355,8 +358,12 @@ async fn overdue_report_and_rogue_artifact_are_each_sent_to_the_webhook() {
     recorder.report("env", &[]).await;
     let webhook = format!("{} events=rogue,no-report", receiver.url);
     let two_hours_later = Clock::from_fn(|| 1_661_161_162.5 + 7_201.0);
-    let deliveries =
-        Deliveries::new(store.with_clock(two_hours_later), webhook.parse().unwrap(), secret, None);
+    let deliveries = Deliveries::new(
+        store.with_clock(two_hours_later),
+        webhook.parse().unwrap(),
+        webhook_secret(),
+        None,
+    );
     let delivered = tokio::spawn(deliveries.await.unwrap().run());
     let (_, silent) = receiver.next_message().await;
     assert_eq!(silent["event_type"], "NO_REPORT");

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::failure::Failure;
 use super::json::Json;
-use super::{provenance, seen};
+use super::{first_seen, provenance};
 use crate::domain::{
     Change, Confirmed, EnvironmentChanged, EnvironmentCreated, EnvironmentRenamed, Micros, Payload,
     SnapshotTaken,
@@ -215,7 +215,8 @@ impl Projection<'_> {
         }
         let environment = (self.org_id, snapshot.environment);
         let (index, Change { name, fingerprint, .. }) = (snapshot.index, change);
-        let firsts = seen::note_first_seen(self.connection, environment, index, name, fingerprint)?;
+        let firsts =
+            first_seen::note_first_seen(self.connection, environment, index, name, fingerprint)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO interval

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
-use super::{StoreError, position, seen};
+use super::{StoreError, first_seen, position};
 
 /// The migrations, in order; a file's version is how many of them it has. A released one never changes.
 const MIGRATIONS: &[Migration] = &[
@@ -13,11 +13,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0003_webhooks.sql"), fill: None },
     Migration {
         sql: include_str!("migrations/0004_first_seen.sql"),
-        fill: Some(seen::fill_first_seen),
+        fill: Some(first_seen::fill_first_seen),
     },
     Migration {
         sql: include_str!("migrations/0005_runs.sql"),
-        fill: Some(seen::fill_firsts_of_intervals),
+        fill: Some(first_seen::fill_firsts_of_intervals),
     },
 ];
 
