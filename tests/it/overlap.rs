@@ -324,9 +324,13 @@ impl Stage {
             }
             choices.resize(numbers.len(), 0);
             // The next order: the last choice that has an alternative left takes it.
-            let fixed = usize::from(setting.warm[0] == setting.warm[1]);
-            let mut steps = fixed..choices.len();
-            let Some(last) = steps.rfind(|at| choices[*at] + 1 < numbers[*at]) else {
+            let are_alike = setting.warm[0] == setting.warm[1];
+            let alternatives = |step: usize| {
+                // At first each of two alike has as many calls waiting, those of the first one in front.
+                if step == 0 && are_alike { numbers[0] / 2 } else { numbers[step] }
+            };
+            let mut steps = 0..choices.len();
+            let Some(last) = steps.rfind(|at| choices[*at] + 1 < alternatives(*at)) else {
                 return (orders, overwritten);
             };
             choices[last] += 1;

@@ -255,15 +255,8 @@ async fn tutorial_commands_run_twice_and_queries_answer_the_same() {
         .filter(has_no_time)
         .map(|line| line.split("  ").find(|part| !part.is_empty()).unwrap().trim())
         .collect();
-    let field_names = [
-        "Name:",
-        "SHA256:",
-        "Git commit:",
-        "Commit URL:",
-        "Build URL:",
-        "State:",
-        "HistoryFixture:",
-    ];
+    let field_names =
+        ["Name:", "SHA256:", "Git commit:", "Commit URL:", "Build URL:", "State:", "History:"];
     assert_eq!(card[..7], field_names);
     assert_eq!(
         card[7..],

@@ -77,7 +77,7 @@ async fn printed_pages_have_the_content_without_the_navigation() {
         (
             format!("{org}/artifacts/{}", fixture::fake_digest("runner:16d9990")),
             "print-artifact",
-            &["Evidence", "HistoryFixture", "(https://github.com/cyber-dojo/runner/commit/"],
+            &["Evidence", "History", "(https://github.com/cyber-dojo/runner/commit/"],
         ),
         (format!("{org}/matrix"), "print-matrix", &["Versions in cyber-dojo", "evil/miner"]),
     ] {

@@ -87,7 +87,7 @@ pub struct SnapshotArtifact {
     pub task: Task,
     /// Every cluster and service of its replicas, in order; at least one.
     pub places: Vec<EcsLocation>,
-    /// Since when it runs; `None` if that was not requested.
+    /// Since when it runs; `None` if it is not known.
     pub seen: Option<Seen>,
     /// Its provenance; `None` if that was not requested.
     pub provenance: Option<Box<ArtifactProvenance>>,

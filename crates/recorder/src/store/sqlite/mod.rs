@@ -640,6 +640,9 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
     }
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     keep_statements(&connection).map_err(failed)?;
+    // What undoes one of a group of writes, page by page, and what sorts the rows of a new index, otherwise in
+    // a file of its own: there may be no directory for it.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
     if !schema::is_empty(&connection).map_err(failed)? {
         // First, so that nothing that is recorded is ever changed by way of a rollback journal: one
         // beside the file is another's. A newer file was refused before.
@@ -647,13 +650,9 @@ fn set_up(mut connection: Connection, file: &str) -> Result<Connection, StoreErr
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     }
     schema::migrate(&mut connection, file)?;
-    for (pragma, value) in [
-        ("journal_mode", "WAL"),
-        ("synchronous", "FULL"),
-        ("foreign_keys", "ON"),
-        // What undoes one of a group of writes, page by page, otherwise in a file of its own.
-        ("temp_store", "MEMORY"),
-    ] {
+    for (pragma, value) in
+        [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
+    {
         connection.pragma_update(None, pragma, value).map_err(failed)?;
     }
     Ok(connection)

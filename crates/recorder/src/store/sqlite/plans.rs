@@ -103,9 +103,11 @@ fn run_of_each_artifact_of_a_snapshot_is_found_by_primary_key_and_index() {
     };
     let last_part = "SEARCH part USING INDEX interval_by_artifact \
                      (org_id=? AND artifact_id=? AND environment_id=? AND run_from=?)";
-    for wanted in
-        [&snapshot("began"), last_part, "SEARCH artifact USING PRIMARY KEY (org_id=? AND id=?)"]
-    {
+    for wanted in [
+        &(snapshot("began") + " LEFT-JOIN"),
+        last_part,
+        "SEARCH artifact USING PRIMARY KEY (org_id=? AND id=?)",
+    ] {
         assert!(steps.iter().any(|step| step == wanted), "{wanted} {steps:#?}");
     }
     assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:#?}");

@@ -12,7 +12,8 @@ use crate::domain::{EcsLocation, Firsts, Micros, Seen, SnapshotArtifact, Task};
 pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
     interval.started_at, interval.task, interval.places, interval.run_from, began.recorded_at,
     CASE WHEN interval.to_index IS NOT NULL THEN (
-        SELECT coalesce(next.previous_report, final.recorded_at)
+        SELECT CASE WHEN part.to_index IS NOT NULL THEN
+            coalesce(next.previous_report, final.recorded_at, began.recorded_at) END
         FROM interval AS part
         LEFT JOIN snapshot AS final ON final.org_id = part.org_id
             AND final.environment_id = part.environment_id
@@ -28,11 +29,11 @@ pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, 
 /// How many columns [`ARTIFACT_COLUMNS`] are.
 pub(super) const ARTIFACT_COLUMN_COUNT: usize = 12;
 
-/// Joins an interval with its artifact and with the snapshot in which its run began. The order of the tables
-/// is fixed: SQLite would read all snapshots of the environment first.
+/// Joins an interval with its artifact and with the snapshot in which its run began, which may be missing in a
+/// damaged file. The order of the tables is fixed.
 pub(super) const ARTIFACT_JOINS: &str = "CROSS JOIN artifact ON artifact.org_id = interval.org_id
         AND artifact.id = interval.artifact_id
-    CROSS JOIN snapshot AS began ON began.org_id = interval.org_id
+    LEFT JOIN snapshot AS began ON began.org_id = interval.org_id
         AND began.environment_id = interval.environment_id
         AND began.snapshot_index = interval.run_from";
 
@@ -68,14 +69,14 @@ pub(super) fn artifact(
     let Json(several) = row.get(5)?;
     let task = task.unwrap_or_else(Task::unknown);
     let places = places(several, &task, now);
-    let first_at = Micros(row.get(7)?);
+    let first_index = row.get(6)?;
     let last_report = row.get::<_, Option<i64>>(8)?.map(Micros).or(last_report);
-    let seen = Seen {
-        first_index: row.get(6)?,
-        first_at,
-        confirmed_until: last_report.unwrap_or(first_at),
-        firsts: Firsts { image: row.get(9)?, repository: row.get(10)?, registry: row.get(11)? },
-    };
+    let firsts = Firsts { image: row.get(9)?, repository: row.get(10)?, registry: row.get(11)? };
+    let first_at = row.get::<_, Option<i64>>(7)?.map(Micros);
+    let seen = first_at.map(|first_at| {
+        let confirmed_until = last_report.unwrap_or(first_at);
+        Seen { first_index, first_at, confirmed_until, firsts }
+    });
     Ok(SnapshotArtifact {
         name: row.get(0)?,
         fingerprint: fingerprint(row.get_ref(1)?.as_str()?)?,
@@ -84,7 +85,7 @@ pub(super) fn artifact(
         started_at,
         task,
         places,
-        seen: Some(seen),
+        seen,
         provenance: None,
     })
 }

@@ -80,6 +80,16 @@ fn settings(name: &str) -> EnvironmentSettings {
 
 /// Each artifact with so many tasks, all of which started at `started`. Those from 200 on have no
 /// fingerprint.
+/// The artifact that has a registry of its own.
+pub(super) const IN_OTHER_REGISTRY: u8 = 199;
+
+fn image_name(artifact: u8) -> String {
+    match artifact {
+        IN_OTHER_REGISTRY => "ghcr.io/acme/web:1".to_owned(),
+        _ => format!("image:{artifact}"),
+    }
+}
+
 fn report(running: &[(u8, u64)], started: i64) -> Vec<ReportEntry> {
     let entry = |&(artifact, replicas): &(u8, u64)| {
         (0..replicas).map(move |replica| {
@@ -88,7 +98,7 @@ fn report(running: &[(u8, u64)], started: i64) -> Vec<ReportEntry> {
                 task_arn: format!("task/{artifact}-{replica}-{started}").into(),
                 cluster_name: Some("app".into()),
                 service_name: Some(format!("service-{}", replica % 2).into()),
-                digests: vec![(format!("image:{artifact}").into(), fingerprint)],
+                digests: vec![(image_name(artifact).into(), fingerprint)],
                 started_at: started,
                 origin: None,
             }

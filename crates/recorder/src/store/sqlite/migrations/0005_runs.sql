@@ -7,11 +7,13 @@ ALTER TABLE interval ADD COLUMN first_image INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN first_repository INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN first_registry INTEGER NOT NULL DEFAULT 0;
 
-UPDATE interval SET run_from = (
-    SELECT max(began.from_index) FROM interval AS began
-    WHERE began.org_id = interval.org_id AND began.environment_id = interval.environment_id
-      AND began.artifact_id = interval.artifact_id AND began.was = 0
-      AND began.from_index <= interval.from_index);
+-- Without a beginning, in a damaged file, an interval is a run of its own: verify finds what is missing.
+UPDATE interval SET run_from = coalesce(
+    (SELECT max(began.from_index) FROM interval AS began
+     WHERE began.org_id = interval.org_id AND began.environment_id = interval.environment_id
+       AND began.artifact_id = interval.artifact_id AND began.was = 0
+       AND began.from_index <= interval.from_index),
+    from_index);
 
 -- Runs of an artifact do not overlap, so that this is also the order of from_index.
 DROP INDEX interval_by_run;

@@ -7,7 +7,7 @@ use std::path::Path;
 use envsnap_model::expression::Interval;
 use rusqlite::types::Value;
 
-use super::super::tests::Fixture;
+use super::super::tests::{Fixture, IN_OTHER_REGISTRY};
 use super::super::{SqliteStore, Store as _};
 use super::*;
 use crate::domain::{OrgFilter, Page};
@@ -67,6 +67,11 @@ async fn opening_a_file_of_an_older_schema_version_fills_the_new_table_and_colum
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         record_two_organizations(&path).await;
+        let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+        fixture.report("prod", &[(IN_OTHER_REGISTRY, 1)]).await;
+        fixture.report("prod", &[(IN_OTHER_REGISTRY, 2)]).await;
+        fixture.report("prod", &[(1, 1)]).await;
+        drop(fixture);
         let connection = Connection::open(&path).unwrap();
         for revert in reverts {
             connection.execute_batch(revert).unwrap();
