@@ -37,30 +37,30 @@ impl State {
 
 /// An attestation that was reported, of a trail or of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedAttestation {
+pub struct ReportedAttestation<'a> {
     /// Its name in the template.
-    pub name: String,
+    pub name: &'a str,
     /// Its type, such as `junit` or `custom:person`.
-    pub kind: String,
-    /// The identifier of the report.
-    pub id: String,
-    /// The identifier of the report whose result it replaces, if it is an override.
-    pub overridden: Option<String>,
+    pub kind: &'a str,
+    /// The sequence number of the report.
+    pub seq: i64,
+    /// The sequence number of the report whose result it replaces, if it is an override.
+    pub overridden: Option<i64>,
     /// `None` if nothing decides it.
     pub is_compliant: Option<bool>,
 }
 
 /// An artifact that was reported in a trail, with its attestations in the order of their reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedArtifact {
+pub struct ReportedArtifact<'a> {
     /// Its name in the template, if the report gave one.
-    pub template_name: Option<String>,
+    pub template_name: Option<&'a str>,
     /// 64 hexadecimal digits.
-    pub fingerprint: String,
-    /// The identifier of the report.
-    pub id: String,
+    pub fingerprint: &'a str,
+    /// The sequence number of the report.
+    pub seq: i64,
     /// Every attestation of it.
-    pub attestations: Vec<ReportedAttestation>,
+    pub attestations: Vec<ReportedAttestation<'a>>,
 }
 
 /// An attestation that a template expects or that was reported, with the report that counts.
@@ -70,10 +70,10 @@ pub struct AttestationStatus {
     pub name: String,
     /// The type that was reported, otherwise the expected one.
     pub kind: String,
-    /// The report that counts; `None` if it is missing.
-    pub id: Option<String>,
+    /// The sequence number of the report that counts; `None` if it is missing.
+    pub seq: Option<i64>,
     /// See [`ReportedAttestation::overridden`].
-    pub overridden: Option<String>,
+    pub overridden: Option<i64>,
     /// See [`ReportedAttestation::is_compliant`].
     pub is_compliant: Option<bool>,
     /// The template does not name it.
@@ -83,8 +83,8 @@ pub struct AttestationStatus {
 /// The state of one artifact in a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactStatus {
-    /// The report that counts; `None` if it is missing.
-    pub id: Option<String>,
+    /// The sequence number of the report that counts; `None` if it is missing.
+    pub seq: Option<i64>,
     /// Of that report.
     pub fingerprint: Option<String>,
     /// Its state.
@@ -108,14 +108,16 @@ pub struct TrailStatus {
 
 /// The state of `artifact`, by what `template` expects and what was reported; without a template,
 /// only by what was reported.
-pub fn artifact_status(template: Option<&Template>, artifact: &ReportedArtifact) -> ArtifactStatus {
-    let expected =
-        template.and_then(|template| template.artifact(artifact.template_name.as_deref()));
+pub fn artifact_status(
+    template: Option<&Template>,
+    artifact: &ReportedArtifact<'_>,
+) -> ArtifactStatus {
+    let expected = template.and_then(|template| template.artifact(artifact.template_name));
     let listed = expected.map_or(&[][..], |expected| &expected.attestations);
     let (state, attestations) = compare_attestations(listed, &artifact.attestations);
     ArtifactStatus {
-        id: Some(artifact.id.clone()),
-        fingerprint: Some(artifact.fingerprint.clone()),
+        seq: Some(artifact.seq),
+        fingerprint: Some(artifact.fingerprint.to_owned()),
         state,
         unexpected: expected.is_none(),
         attestations,
@@ -126,23 +128,22 @@ pub fn artifact_status(template: Option<&Template>, artifact: &ReportedArtifact)
 /// their reports.
 pub fn trail_status(
     template: Option<&Template>,
-    attestations: &[ReportedAttestation],
-    artifacts: &[ReportedArtifact],
+    attestations: &[ReportedAttestation<'_>],
+    artifacts: &[ReportedArtifact<'_>],
 ) -> TrailStatus {
     let listed = template.map_or(&[][..], Template::trail_attestations);
     let (mut state, attestations) = compare_attestations(listed, attestations);
     let mut statuses = BTreeMap::new();
     for artifact in artifacts {
-        let expected = template.and_then(|it| it.artifact(artifact.template_name.as_deref()));
-        let name = expected.map(|expected| expected.name.clone());
-        let name = name.or_else(|| artifact.template_name.clone());
-        let name = name.unwrap_or_else(|| artifact.fingerprint.clone());
+        let expected = template.and_then(|it| it.artifact(artifact.template_name));
+        let name = expected.map(|expected| &*expected.name).or(artifact.template_name);
+        let name = name.unwrap_or(artifact.fingerprint);
         // Of several artifacts with one name the latest counts.
-        statuses.insert(name, artifact_status(template, artifact));
+        statuses.insert(name.to_owned(), artifact_status(template, artifact));
     }
     for expected in template.map_or(&[][..], Template::artifacts) {
         statuses.entry(expected.name.clone()).or_insert_with(|| ArtifactStatus {
-            id: None,
+            seq: None,
             fingerprint: None,
             state: State::Missing,
             unexpected: false,
@@ -162,17 +163,17 @@ pub fn trail_status(
 /// attestation, first the expected ones.
 fn compare_attestations(
     expected: &[ExpectedAttestation],
-    reported: &[ReportedAttestation],
+    reported: &[ReportedAttestation<'_>],
 ) -> (State, Vec<AttestationStatus>) {
     // The latest of a name counts.
-    let mut latest: BTreeMap<&str, &ReportedAttestation> = BTreeMap::new();
+    let mut latest: BTreeMap<&str, &ReportedAttestation<'_>> = BTreeMap::new();
     for attestation in reported {
-        latest.insert(&attestation.name, attestation);
+        latest.insert(attestation.name, attestation);
     }
     let mut statuses = Vec::with_capacity(expected.len());
     for expected in expected {
-        let fulfils = |it: &&ReportedAttestation| {
-            expected.kind == ANY_TYPE || same_type(&expected.kind, &it.kind)
+        let fulfils = |it: &&ReportedAttestation<'_>| {
+            expected.kind == ANY_TYPE || same_type(&expected.kind, it.kind)
         };
         let found = latest.get(&*expected.name).copied().filter(fulfils);
         if found.is_some() {
@@ -183,7 +184,7 @@ fn compare_attestations(
             None => AttestationStatus {
                 name: expected.name.clone(),
                 kind: expected.kind.clone(),
-                id: None,
+                seq: None,
                 overridden: None,
                 is_compliant: None,
                 unexpected: false,
@@ -203,16 +204,16 @@ fn compare_attestations(
 
 /// `system:sbom` and `sbom` are the same type.
 fn same_type(expected: &str, reported: &str) -> bool {
-    let short = |kind: &str| kind.strip_prefix("system:").unwrap_or(kind).to_owned();
-    short(expected) == short(reported)
+    let is_short_form = |short, long: &str| long.strip_prefix("system:") == Some(short);
+    expected == reported || is_short_form(expected, reported) || is_short_form(reported, expected)
 }
 
-fn attestation_status(reported: &ReportedAttestation, unexpected: bool) -> AttestationStatus {
+fn attestation_status(reported: &ReportedAttestation<'_>, unexpected: bool) -> AttestationStatus {
     AttestationStatus {
-        name: reported.name.clone(),
-        kind: reported.kind.clone(),
-        id: Some(reported.id.clone()),
-        overridden: reported.overridden.clone(),
+        name: reported.name.to_owned(),
+        kind: reported.kind.to_owned(),
+        seq: Some(reported.seq),
+        overridden: reported.overridden,
         is_compliant: reported.is_compliant,
         unexpected,
     }
@@ -236,20 +237,21 @@ mod tests {
     }
 
     fn reported_attestation(
-        name: &str,
-        kind: &str,
+        name: &'static str,
+        kind: &'static str,
         is_compliant: Option<bool>,
-    ) -> ReportedAttestation {
-        let (name, kind, id) = (name.to_owned(), kind.to_owned(), format!("{name}-id"));
-        ReportedAttestation { name, kind, id, overridden: None, is_compliant }
+    ) -> ReportedAttestation<'static> {
+        ReportedAttestation { name, kind, seq: 7, overridden: None, is_compliant }
     }
 
     /// The artifact `runner` of [`template`], with these attestations.
-    fn reported_runner(attestations: Vec<ReportedAttestation>) -> ReportedArtifact {
+    fn reported_runner(
+        attestations: Vec<ReportedAttestation<'static>>,
+    ) -> ReportedArtifact<'static> {
         ReportedArtifact {
-            template_name: Some("runner".to_owned()),
-            fingerprint: "ab".repeat(32),
-            id: "a".to_owned(),
+            template_name: Some("runner"),
+            fingerprint: "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625",
+            seq: 3,
             attestations,
         }
     }
@@ -325,6 +327,6 @@ mod tests {
         let status = trail_status(Some(&template()), &[], &[]);
         let missing = &status.artifacts["runner"];
         assert_eq!((missing.state, missing.attestations.len()), (Missing, 2));
-        assert!(missing.attestations.iter().all(|it| it.id.is_none() && !it.unexpected));
+        assert!(missing.attestations.iter().all(|it| it.seq.is_none() && !it.unexpected));
     }
 }

@@ -34,20 +34,17 @@ impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
     fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        // The decoder would accept 0x before the digits.
+        if text.len() != 64 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ParseFingerprintError);
         }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseFingerprintError)?;
-        Ok(Self(bytes))
+        const_hex::decode_to_array(text).map(Self).map_err(|_| ParseFingerprintError)
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
-        f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        f.write_str(const_hex::Buffer::<32>::new().format(&self.0))
     }
 }
 
@@ -84,6 +81,9 @@ mod tests {
             "",
             &good[1..],
             &format!("{good}0"),
+            &format!("0x{good}"),
+            &format!("0x{}", &good[2..]),
+            &format!("0X{}", &good[2..]),
             &good.to_uppercase(),
             &good.replace('9', "g"),
             &good.replace('9', "é"),

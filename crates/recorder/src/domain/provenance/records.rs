@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
 use envsnap_model::provenance::{Origin, State, TrailStatus};
 
 use super::{Attachment, NamePattern, RecordId, StoredTemplate};
@@ -165,7 +167,7 @@ pub struct ReportRecord {
     /// What is missing for that state, or non-compliant: names of attestations.
     pub problems: Vec<String>,
     /// The template that it is compared with.
-    pub template: Option<StoredTemplate>,
+    pub template: Option<Arc<StoredTemplate>>,
 }
 
 /// An attestation as it was recorded: its results, what it is about, and its file.

@@ -151,20 +151,22 @@ impl Projection<'_> {
         let previous = self
             .connection
             .prepare_cached(
-                "SELECT artifacts, replicas, events FROM snapshot
+                "SELECT artifacts, replicas, events, recorded_at FROM snapshot
                  WHERE org_id = $1 AND environment_id = $2 AND snapshot_index = $3",
             )?
             .query_row(
                 params![self.org_id, snapshot.environment, i64::from(snapshot.index) - 1],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )
             .optional()?;
-        let (mut artifacts, mut replicas, events): (i64, i64, i64) = previous.unwrap_or_default();
+        let (mut artifacts, mut replicas, events, previous_at): (i64, i64, i64, i64) =
+            previous.unwrap_or_default();
+        let last_report = snapshot.previous_report.map_or(previous_at, |report| report.0);
         for change in &snapshot.changes {
             let (was, now) = (to_i64_saturating(change.was), to_i64_saturating(change.now));
             artifacts += i64::from(now > 0) - i64::from(was > 0);
             replicas += now - was;
-            self.change_artifact(snapshot, change)?;
+            self.change_artifact(snapshot, change, last_report)?;
         }
         let content_hash = hex::decode(&snapshot.content_hash).unwrap_or_default();
         self.connection
@@ -205,11 +207,20 @@ impl Projection<'_> {
         Ok(())
     }
 
-    /// Ends the artifact's open interval, and begins another one if it still runs.
-    fn change_artifact(&self, snapshot: &SnapshotTaken, change: &Change) -> Result<(), Failure> {
+    /// Ends the artifact's open interval, and begins another one if it still runs. `last_report` is the one
+    /// before this snapshot.
+    fn change_artifact(
+        &self,
+        snapshot: &SnapshotTaken,
+        change: &Change,
+        last_report: i64,
+    ) -> Result<(), Failure> {
         let artifact = self.artifact_id(change)?;
-        let run_from =
-            if change.was > 0 { self.close_interval(snapshot, artifact)? } else { snapshot.index };
+        let mut run = Run { from: snapshot.index, from_at: Some(self.recorded_at.0) };
+        if change.was > 0 {
+            let run_until_at = (change.now == 0).then_some(last_report);
+            run = self.close_interval(snapshot, artifact, run_until_at)?;
+        }
         if change.now == 0 {
             return Ok(());
         }
@@ -221,9 +232,9 @@ impl Projection<'_> {
             .prepare_cached(
                 "INSERT INTO interval
                      (org_id, artifact_id, environment_id, from_index, node, replicas, was, name,
-                      started_at, task, places, run_from, first_image, first_repository,
-                      first_registry)
-                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                      started_at, task, places, run_from, run_from_at, first_image,
+                      first_repository, first_registry)
+                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             )?
             .insert(params![
                 self.org_id,
@@ -236,7 +247,8 @@ impl Projection<'_> {
                 Json(&change.started_at),
                 Json(&change.task),
                 Json(&change.places),
-                run_from,
+                run.from,
+                run.from_at,
                 firsts.image,
                 firsts.repository,
                 firsts.registry,
@@ -250,34 +262,58 @@ impl Projection<'_> {
         Ok(())
     }
 
-    /// Ends the artifact's open interval with the snapshot before this one, and returns the index of the
-    /// snapshot in which its run began.
-    fn close_interval(&self, snapshot: &SnapshotTaken, artifact: i64) -> rusqlite::Result<u32> {
+    /// Ends the artifact's open interval with the snapshot before this one, and returns its run.
+    /// `run_until_at` is the last report in which it ran, if the run ends, too.
+    fn close_interval(
+        &self,
+        snapshot: &SnapshotTaken,
+        artifact: i64,
+        run_until_at: Option<i64>,
+    ) -> rusqlite::Result<Run> {
         let key = params![self.org_id, artifact, snapshot.environment];
-        let (run_from, from): (u32, u32) = self
+        let (run, from) = self
             .connection
             .prepare_cached(
-                "SELECT run_from, from_index FROM interval
+                "SELECT run_from, run_from_at, from_index FROM interval
                  WHERE org_id = $1 AND artifact_id = $2 AND environment_id = $3
                  ORDER BY run_from DESC, from_index DESC LIMIT 1",
             )?
-            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .query_row(key, |row| {
+                Ok((Run { from: row.get(0)?, from_at: row.get(1)? }, row.get(2)?))
+            })?;
         let to = snapshot.index.saturating_sub(1);
         self.connection
             .prepare_cached(
-                "UPDATE interval SET to_index = $1, node = $2
-                 WHERE org_id = $3 AND environment_id = $4 AND node = 0 AND from_index = $5
-                   AND artifact_id = $6",
+                "UPDATE interval SET to_index = $1, node = $2, run_until_at = $3
+                 WHERE org_id = $4 AND environment_id = $5 AND node = 0 AND from_index = $6
+                   AND artifact_id = $7",
             )?
             .execute(params![
                 to,
                 interval_node(from, to),
+                run_until_at,
                 self.org_id,
                 snapshot.environment,
                 from,
                 artifact,
             ])?;
-        Ok(run_from)
+        if run_until_at.is_some() && run.from < from {
+            self.connection
+                .prepare_cached(
+                    "UPDATE interval SET run_until_at = $1
+                     WHERE org_id = $2 AND artifact_id = $3 AND environment_id = $4
+                       AND run_from = $5 AND from_index < $6",
+                )?
+                .execute(params![
+                    run_until_at,
+                    self.org_id,
+                    artifact,
+                    snapshot.environment,
+                    run.from,
+                    from
+                ])?;
+        }
+        Ok(run)
     }
 
     /// The row id of the artifact, which is inserted if it never ran.
@@ -355,6 +391,15 @@ impl Projection<'_> {
         }
         Ok(())
     }
+}
+
+/// The time in which an artifact ran without an interruption, with any number of replicas.
+struct Run {
+    /// The snapshot in which it began.
+    from: u32,
+    /// When that was recorded, in microseconds since the Unix epoch; `None` if the file was damaged when it
+    /// was brought to this version.
+    from_at: Option<i64>,
 }
 
 /// For a column: SQLite's integers are signed.

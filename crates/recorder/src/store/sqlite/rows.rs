@@ -7,35 +7,17 @@ use rusqlite::types::{FromSql, FromSqlError, Type};
 use super::json::Json;
 use crate::domain::{EcsLocation, Firsts, Micros, Seen, SnapshotArtifact, Task};
 
-/// The columns that [`artifact`] reads, of an interval joined by [`ARTIFACT_JOINS`]. The last report of a
-/// run is that of the last of its intervals; NULL if the run goes on.
+/// The columns that [`artifact`] reads, of an interval joined by [`ARTIFACT_JOIN`].
 pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
-    interval.started_at, interval.task, interval.places, interval.run_from, began.recorded_at,
-    CASE WHEN interval.to_index IS NOT NULL THEN (
-        SELECT CASE WHEN part.to_index IS NOT NULL THEN
-            coalesce(next.previous_report, final.recorded_at, began.recorded_at) END
-        FROM interval AS part
-        LEFT JOIN snapshot AS final ON final.org_id = part.org_id
-            AND final.environment_id = part.environment_id
-            AND final.snapshot_index = part.to_index
-        LEFT JOIN snapshot AS next ON next.org_id = part.org_id
-            AND next.environment_id = part.environment_id
-            AND next.snapshot_index = part.to_index + 1
-        WHERE part.org_id = interval.org_id AND part.artifact_id = interval.artifact_id
-          AND part.environment_id = interval.environment_id AND part.run_from = interval.run_from
-        ORDER BY part.from_index DESC LIMIT 1) END,
-    interval.first_image, interval.first_repository, interval.first_registry";
+    interval.started_at, interval.task, interval.places, interval.run_from, interval.run_from_at,
+    interval.run_until_at, interval.first_image, interval.first_repository, interval.first_registry";
 
 /// How many columns [`ARTIFACT_COLUMNS`] are.
 pub(super) const ARTIFACT_COLUMN_COUNT: usize = 12;
 
-/// Joins an interval with its artifact and with the snapshot in which its run began, which may be missing in a
-/// damaged file. The order of the tables is fixed.
-pub(super) const ARTIFACT_JOINS: &str = "CROSS JOIN artifact ON artifact.org_id = interval.org_id
-        AND artifact.id = interval.artifact_id
-    LEFT JOIN snapshot AS began ON began.org_id = interval.org_id
-        AND began.environment_id = interval.environment_id
-        AND began.snapshot_index = interval.run_from";
+/// Joins an interval with its artifact. The order of the tables is fixed.
+pub(super) const ARTIFACT_JOIN: &str = "CROSS JOIN artifact ON artifact.org_id = interval.org_id
+        AND artifact.id = interval.artifact_id";
 
 /// Parses a fingerprint from a column; `None` for `""`, which stands for an unknown one.
 pub(super) fn fingerprint(text: &str) -> rusqlite::Result<Option<Fingerprint>> {

@@ -184,7 +184,7 @@ impl<'a> History<'a> {
                  WHERE interval.org_id = $1 AND interval.environment_id = $2
                    AND interval.from_index BETWEEN $3 AND $4",
                 rows::ARTIFACT_COLUMNS,
-                rows::ARTIFACT_JOINS
+                rows::ARTIFACT_JOIN
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
                 let was = row.get(rows::ARTIFACT_COLUMN_COUNT + 1)?;
@@ -208,7 +208,7 @@ impl<'a> History<'a> {
                          AND next.run_from = interval.run_from
                          AND next.from_index = interval.to_index + 1)",
                 rows::ARTIFACT_COLUMNS,
-                rows::ARTIFACT_JOINS
+                rows::ARTIFACT_JOIN
             ))?
             .query_map([self.org_id, self.environment_id, first, last], |row| {
                 let artifact = rows::artifact(row, self.last_reported_at)?;
@@ -388,7 +388,7 @@ pub(super) fn running_query() -> String {
            AND (interval.to_index IS NULL OR +interval.to_index >= ?3)
            AND interval.node IN ({})",
         rows::ARTIFACT_COLUMNS,
-        rows::ARTIFACT_JOINS,
+        rows::ARTIFACT_JOIN,
         (4..37).map(|parameter| format!("?{parameter}")).collect::<Vec<_>>().join(", ")
     )
 }

@@ -424,7 +424,7 @@ async fn more_than_50000_artifact_runs_are_refused() {
              INSERT INTO interval
              WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {until})
              SELECT org_id, artifact_id, environment_id, i, i, i, 1, 1, name, started_at, task, places,
-                    1, 1, 1, 1
+                    1, 1, 1, 1, run_from_at, NULL
              FROM interval, n WHERE from_index = 1"
         );
         let work = move |connection: &Connection| Ok(connection.execute_batch(&sql)?);

@@ -109,7 +109,7 @@ pub(super) fn statuses(id: &str, statuses: &[AttestationStatus]) -> Markup {
                             th scope="row" { (status.name) }
                             td { bdi { (truncate(&status.kind, MAX_TEXT_CHARS)) } }
                             td {
-                                @if status.id.is_none() {
+                                @if status.seq.is_none() {
                                     span.mark.incomplete { "missing" }
                                 } @else {
                                     (compliance(status.is_compliant))

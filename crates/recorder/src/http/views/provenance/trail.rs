@@ -1,12 +1,12 @@
 //! Trails.
 
-use envsnap_model::provenance::{AttestationStatus, State, TrailStatus};
+use envsnap_model::provenance::{AttestationStatus, State};
 use serde_json::{Map, Value, json};
 
 use super::{commit_info, text, trail_url};
 use crate::domain::Micros;
 use crate::domain::provenance::{
-    AttestationRecord, TrailEvent, TrailEventKind, TrailRecord, TrailSummary, fields,
+    AttestationRecord, RecordId, TrailEvent, TrailEventKind, TrailRecord, TrailSummary, fields,
 };
 
 /// A trail as an element of a list.
@@ -48,23 +48,24 @@ pub(crate) fn trail(org: &str, record: &TrailRecord, now: Micros) -> Value {
         "is_compliant": status.state == State::Compliant,
         "flow": {"name": record.flow, "tags": record.flow_tags},
         "template": template,
-        "compliance_status": compliance_status(status, record, now),
+        "compliance_status": compliance_status(org, record, now),
         "events": record.events.iter().map(event_document).collect::<Vec<_>>(),
     })
 }
 
-fn compliance_status(status: &TrailStatus, record: &TrailRecord, now: Micros) -> Value {
+fn compliance_status(org: &str, record: &TrailRecord, now: Micros) -> Value {
+    let status = &record.status;
     let artifacts: Map<String, Value> = status
         .artifacts
         .iter()
         .map(|(name, artifact)| {
             let document = json!({
                 "artifact_fingerprint": artifact.fingerprint,
-                "artifact_id": artifact.id,
+                "artifact_id": id(org, artifact.seq),
                 "status": artifact.state.as_str(),
                 "is_compliant": artifact.state == State::Compliant,
                 "unexpected": artifact.unexpected,
-                "attestations_statuses": attestation_statuses(&artifact.attestations),
+                "attestations_statuses": attestation_statuses(org, &artifact.attestations),
             });
             (name.clone(), document)
         })
@@ -74,19 +75,24 @@ fn compliance_status(status: &TrailStatus, record: &TrailRecord, now: Micros) ->
         "is_compliant": status.state == State::Compliant,
         "evaluated_at": now.seconds(),
         "flow_template_id": record.flow_id.to_string(),
-        "attestations_statuses": attestation_statuses(&status.attestations),
+        "attestations_statuses": attestation_statuses(org, &status.attestations),
         "artifacts_statuses": artifacts,
     })
 }
 
-fn attestation_statuses(attestations: &[AttestationStatus]) -> Vec<Value> {
+/// The identifier of the report with this sequence number.
+fn id(org: &str, seq: Option<i64>) -> Option<String> {
+    seq.map(|seq| RecordId::new(org, seq).to_string())
+}
+
+fn attestation_statuses(org: &str, attestations: &[AttestationStatus]) -> Vec<Value> {
     let document = |it: &AttestationStatus| {
         json!({
             "attestation_name": it.name,
             "attestation_type": it.kind,
-            "attestation_id": it.id,
-            "overridden_attestation_id": it.overridden,
-            "status": if it.id.is_some() { "COMPLETE" } else { "MISSING" },
+            "attestation_id": id(org, it.seq),
+            "overridden_attestation_id": id(org, it.overridden),
+            "status": if it.seq.is_some() { "COMPLETE" } else { "MISSING" },
             "is_compliant": it.is_compliant,
             "unexpected": it.unexpected,
         })

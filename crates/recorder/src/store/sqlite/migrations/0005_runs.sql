@@ -7,6 +7,11 @@ ALTER TABLE interval ADD COLUMN first_image INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN first_repository INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN first_registry INTEGER NOT NULL DEFAULT 0;
 
+-- When the snapshot was recorded in which the run began; NULL if the file did not say it at the migration, being
+-- damaged. And the last report in which the run was seen; NULL while it goes on.
+ALTER TABLE interval ADD COLUMN run_from_at INTEGER;
+ALTER TABLE interval ADD COLUMN run_until_at INTEGER;
+
 -- Without a beginning, in a damaged file, an interval is a run of its own: verify finds what is missing.
 UPDATE interval SET run_from = coalesce(
     (SELECT max(began.from_index) FROM interval AS began
@@ -15,11 +20,31 @@ UPDATE interval SET run_from = coalesce(
        AND began.from_index <= interval.from_index),
     from_index);
 
+UPDATE interval SET run_from_at =
+    (SELECT recorded_at FROM snapshot
+     WHERE snapshot.org_id = interval.org_id AND snapshot.environment_id = interval.environment_id
+       AND snapshot.snapshot_index = interval.run_from);
+
 -- Runs of an artifact do not overlap, so that this is also the order of from_index.
 DROP INDEX interval_by_run;
 DROP INDEX interval_by_artifact;
 CREATE UNIQUE INDEX interval_by_artifact
     ON interval (org_id, artifact_id, environment_id, run_from, from_index);
+
+-- Of the last interval of a run that has ended: the report before the snapshot without it.
+UPDATE interval SET run_until_at =
+    (SELECT CASE WHEN part.to_index IS NOT NULL THEN
+         coalesce(next.previous_report, final.recorded_at, part.run_from_at) END
+     FROM interval AS part
+     LEFT JOIN snapshot AS final ON final.org_id = part.org_id
+         AND final.environment_id = part.environment_id
+         AND final.snapshot_index = part.to_index
+     LEFT JOIN snapshot AS next ON next.org_id = part.org_id
+         AND next.environment_id = part.environment_id
+         AND next.snapshot_index = part.to_index + 1
+     WHERE part.org_id = interval.org_id AND part.artifact_id = interval.artifact_id
+       AND part.environment_id = interval.environment_id AND part.run_from = interval.run_from
+     ORDER BY part.from_index DESC LIMIT 1);
 
 DELETE FROM sqlite_stat1 WHERE idx IN ('interval_by_run', 'interval_by_artifact');
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES

@@ -23,7 +23,7 @@ const BATCH_SIZE: usize = 500;
 /// their positions in it. One of the two is empty. The order of the tables is fixed: what is wanted
 /// comes first. Parameters have numbers here, since `$2` would be the first one if it comes first.
 pub(in super::super) const FIRST_STARTS: &str =
-    "SELECT wanted.key, interval.started_at, snapshot.recorded_at
+    "SELECT wanted.key, interval.started_at, interval.run_from_at
      FROM json_each(?2) AS wanted
      CROSS JOIN artifact ON artifact.org_id = ?1 AND artifact.fingerprint = wanted.value ->> 0
          AND artifact.name = wanted.value ->> 1
@@ -34,8 +34,7 @@ pub(in super::super) const FIRST_STARTS: &str =
              WHERE first.org_id = ?1 AND first.artifact_id = artifact.id
                AND first.environment_id = ?3)
          AND interval.from_index = interval.run_from
-     CROSS JOIN snapshot ON snapshot.org_id = ?1 AND snapshot.environment_id = ?3
-         AND snapshot.snapshot_index = interval.from_index";
+     WHERE interval.run_from_at IS NOT NULL";
 
 /// Deployments of the artifacts with these fingerprints to an environment; of each the earliest
 /// first. The sign keeps SQLite from reading all that were announced to the environment.

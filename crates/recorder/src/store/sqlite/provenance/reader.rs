@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use envsnap_model::provenance::{
     ArtifactStatus, ReportedArtifact, State, TrailStatus, artifact_status, trail_status,
@@ -62,13 +63,35 @@ fn distinct_bindings<'a>(
     })
 }
 
-/// The JSON object `details` with only the `wanted` fields, and without those that are too long.
+/// The JSON object `details`; if it is long, with only the `wanted` fields, and without those that are
+/// too long.
 pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
+    if details.len() <= MAX_SHORT_FIELD_BYTES {
+        return details.to_owned();
+    }
     let mut short = fields(details);
     short.retain(|name, value| {
         wanted.contains(&&**name) && value.to_string().len() <= MAX_SHORT_FIELD_BYTES
     });
     serde_json::Value::Object(short).to_string()
+}
+
+/// The artifact with those of the attestations that are bound to it, in the form that the rules of
+/// templates are checked with.
+fn to_reported_artifact<'b>(
+    artifact: &'b ReportRow,
+    attestations: &'b [AttestationRow],
+) -> ReportedArtifact<'b> {
+    ReportedArtifact {
+        template_name: artifact.template_name.as_deref(),
+        fingerprint: &artifact.fingerprint,
+        seq: artifact.seq,
+        attestations: attestations
+            .iter()
+            .filter(|attestation| attestation.is_about(artifact))
+            .map(AttestationRow::to_reported_attestation)
+            .collect(),
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -182,9 +205,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<AttestationRow>, Failure> {
         let mut found = BTreeMap::new();
         for (artifact, report) in distinct_bindings(reports) {
-            if !self.attestations.borrow().contains_key(&artifact) {
-                self.load_attestations([artifact.clone()].into())?;
-            }
+            self.load_attestations([artifact.clone()].into())?;
             for attestation in self.attestations.borrow().get(&artifact).into_iter().flatten() {
                 if attestation.is_about(report) {
                     found.entry(attestation.seq).or_insert_with(|| attestation.clone());
@@ -195,32 +216,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The template whose rules apply to a reported artifact: of its trail, otherwise of its flow.
-    fn template_of(&self, artifact: &ReportRow) -> rusqlite::Result<Option<Rc<StoredTemplate>>> {
+    fn template_of(&self, artifact: &ReportRow) -> rusqlite::Result<Option<Arc<StoredTemplate>>> {
         if let Some(trail) = artifact.trail
             && let Some(template) = &self.trail(trail)?.template
         {
-            return Ok(Some(Rc::clone(template)));
+            return Ok(Some(Arc::clone(template)));
         }
         Ok(self.flow(artifact.flow)?.template.clone())
-    }
-
-    /// The artifact with those of the attestations that are bound to it, in the form that the rules of
-    /// templates are checked with.
-    fn to_reported_artifact(
-        &self,
-        artifact: &ReportRow,
-        attestations: &[AttestationRow],
-    ) -> ReportedArtifact {
-        ReportedArtifact {
-            template_name: artifact.template_name.clone(),
-            fingerprint: artifact.fingerprint.clone(),
-            id: self.id(artifact.seq).to_string(),
-            attestations: attestations
-                .iter()
-                .filter(|attestation| attestation.is_about(artifact))
-                .map(|attestation| attestation.to_reported_attestation(self.org))
-                .collect(),
-        }
     }
 
     /// The state of an artifact by these reports of it, and the report that it follows from: the worst
@@ -237,7 +239,13 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let template = self.template_of(report)?;
-            let reported = self.to_reported_artifact(report, &self.attestations_of([*report])?);
+            let in_trail = report.in_trail();
+            if let Some(artifact) = &in_trail {
+                self.load_attestations([artifact.clone()].into())?;
+            }
+            let attestations = self.attestations.borrow();
+            let attestations = in_trail.and_then(|artifact| attestations.get(&artifact));
+            let reported = to_reported_artifact(report, attestations.map_or(&[][..], |it| it));
             let status = artifact_status(rules(template.as_deref()), &reported);
             if worst.as_ref().is_none_or(|(worst, _)| status.state > worst.state) {
                 worst = Some((status, report));
@@ -255,13 +263,11 @@ impl<'a> Reader<'a> {
         let own: Vec<_> = attestations
             .iter()
             .filter(|attestation| attestation.is_about_trail())
-            .map(|attestation| attestation.to_reported_attestation(self.org))
+            .map(AttestationRow::to_reported_attestation)
             .collect();
-        let artifacts: Vec<_> = self
-            .all_reports_in_trail(trail.id)?
-            .iter()
-            .map(|artifact| self.to_reported_artifact(artifact, &attestations))
-            .collect();
+        let reports = self.all_reports_in_trail(trail.id)?;
+        let artifacts: Vec<_> =
+            reports.iter().map(|artifact| to_reported_artifact(artifact, &attestations)).collect();
         let flow = self.flow(trail.flow)?;
         let template = trail.template.as_deref().or(flow.template.as_deref());
         Ok(trail_status(rules(template), &own, &artifacts))
@@ -303,7 +309,7 @@ impl<'a> Reader<'a> {
             state: status.state,
             state_trail: decisive.map(|trail| trail.name.clone()),
             problems,
-            template: self.template_of(latest)?.as_deref().cloned(),
+            template: self.template_of(latest)?,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Rows of the tables of provenance, and how they are read.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use envsnap_model::provenance::ReportedAttestation;
 use rusqlite::Row;
@@ -8,13 +8,13 @@ use rusqlite::Row;
 use super::super::json::Json;
 use super::projection::template;
 use crate::domain::Micros;
-use crate::domain::provenance::{RecordId, StoredTemplate};
+use crate::domain::provenance::StoredTemplate;
 
 /// A row of table `flow`: the columns that are read for each artifact of the flow.
 pub(super) struct FlowRow {
     pub(super) id: i64,
     pub(super) name: String,
-    pub(super) template: Option<Rc<StoredTemplate>>,
+    pub(super) template: Option<Arc<StoredTemplate>>,
 }
 
 /// SQL: the columns that [`flow`] reads.
@@ -22,7 +22,11 @@ pub(super) const SELECT_FLOW: &str = "SELECT id, name, template FROM flow";
 
 /// Reads a row of [`SELECT_FLOW`].
 pub(super) fn flow(row: &Row<'_>) -> rusqlite::Result<FlowRow> {
-    Ok(FlowRow { id: row.get(0)?, name: row.get(1)?, template: template(row.get(2)?).map(Rc::new) })
+    Ok(FlowRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        template: template(row.get(2)?).map(Arc::new),
+    })
 }
 
 /// A row of table `trail`: the columns that are read for each artifact in the trail.
@@ -32,7 +36,7 @@ pub(super) struct TrailRow {
     pub(super) name: String,
     /// A JSON object.
     pub(super) details: String,
-    pub(super) template: Option<Rc<StoredTemplate>>,
+    pub(super) template: Option<Arc<StoredTemplate>>,
     pub(super) created_at: Micros,
     pub(super) changed_at: Micros,
 }
@@ -48,7 +52,7 @@ pub(super) fn trail(row: &Row<'_>) -> rusqlite::Result<TrailRow> {
         flow: row.get(1)?,
         name: row.get(2)?,
         details: row.get(3)?,
-        template: template(row.get(4)?).map(Rc::new),
+        template: template(row.get(4)?).map(Arc::new),
         created_at: Micros(row.get(5)?),
         changed_at: Micros(row.get(6)?),
     })
@@ -156,12 +160,12 @@ impl AttestationRow {
     }
 
     /// The attestation as the rules of compliance take it.
-    pub(super) fn to_reported_attestation(&self, org: &str) -> ReportedAttestation {
+    pub(super) fn to_reported_attestation(&self) -> ReportedAttestation<'_> {
         ReportedAttestation {
-            name: self.name.clone(),
-            kind: self.kind.clone(),
-            id: RecordId::new(org, self.seq).to_string(),
-            overridden: self.overrides.map(|seq| RecordId::new(org, seq).to_string()),
+            name: &self.name,
+            kind: &self.kind,
+            seq: self.seq,
+            overridden: self.overrides,
             is_compliant: self.is_compliant,
         }
     }

@@ -43,6 +43,8 @@ const COVERED: [&str; 19] = [
 /// Takes back the migration to version 5 of the schema.
 const TO_VERSION_4: &str = "
     DROP INDEX interval_by_artifact;
+    ALTER TABLE interval DROP COLUMN run_until_at;
+    ALTER TABLE interval DROP COLUMN run_from_at;
     ALTER TABLE interval DROP COLUMN run_from;
     ALTER TABLE interval DROP COLUMN first_image;
     ALTER TABLE interval DROP COLUMN first_repository;
