@@ -204,8 +204,11 @@ fn compare_attestations(
 
 /// `system:sbom` and `sbom` are the same type.
 fn same_type(expected: &str, reported: &str) -> bool {
-    let is_short_form = |short, long: &str| long.strip_prefix("system:") == Some(short);
-    expected == reported || is_short_form(expected, reported) || is_short_form(reported, expected)
+    short_type(expected) == short_type(reported)
+}
+
+fn short_type(kind: &str) -> &str {
+    kind.strip_prefix("system:").unwrap_or(kind)
 }
 
 fn attestation_status(reported: &ReportedAttestation<'_>, unexpected: bool) -> AttestationStatus {

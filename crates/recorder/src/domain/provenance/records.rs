@@ -1,7 +1,6 @@
 //! What the store knows of provenance.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::sync::Arc;
 
 use envsnap_model::provenance::{Origin, State, TrailStatus};

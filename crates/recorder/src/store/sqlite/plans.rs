@@ -92,7 +92,7 @@ fn provenance_queries_for_many_artifacts_use_indexes_without_scan_or_sort() {
 }
 
 #[test]
-fn snapshot_is_read_by_one_search_of_intervals_and_one_of_artifacts() {
+fn snapshot_is_read_without_a_search_of_other_snapshots() {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
     let steps = query_plan_steps(&connection, &super::snapshots::running_query());
@@ -101,6 +101,10 @@ fn snapshot_is_read_by_one_search_of_intervals_and_one_of_artifacts() {
         [
             "SEARCH interval USING PRIMARY KEY (org_id=? AND environment_id=? AND node=?)",
             "SEARCH artifact USING PRIMARY KEY (org_id=? AND id=?)",
+            // Only for an interval that is not the last one of its run.
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH last USING INDEX interval_by_artifact \
+             (org_id=? AND artifact_id=? AND environment_id=? AND run_from=?)",
         ]
     );
 }

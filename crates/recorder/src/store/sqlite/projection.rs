@@ -159,9 +159,10 @@ impl Projection<'_> {
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )
             .optional()?;
-        let (mut artifacts, mut replicas, events, previous_at): (i64, i64, i64, i64) =
+        let last_report = snapshot.previous_report.map(|report| report.0);
+        let last_report = last_report.or(previous.map(|(_, _, _, recorded_at)| recorded_at));
+        let (mut artifacts, mut replicas, events, _): (i64, i64, i64, i64) =
             previous.unwrap_or_default();
-        let last_report = snapshot.previous_report.map_or(previous_at, |report| report.0);
         for change in &snapshot.changes {
             let (was, now) = (to_i64_saturating(change.was), to_i64_saturating(change.now));
             artifacts += i64::from(now > 0) - i64::from(was > 0);
@@ -213,13 +214,12 @@ impl Projection<'_> {
         &self,
         snapshot: &SnapshotTaken,
         change: &Change,
-        last_report: i64,
+        last_report: Option<i64>,
     ) -> Result<(), Failure> {
         let artifact = self.artifact_id(change)?;
         let mut run = Run { from: snapshot.index, from_at: Some(self.recorded_at.0) };
         if change.was > 0 {
-            let run_until_at = (change.now == 0).then_some(last_report);
-            run = self.close_interval(snapshot, artifact, run_until_at)?;
+            run = self.close_interval(snapshot, artifact, change.now == 0, last_report)?;
         }
         if change.now == 0 {
             return Ok(());
@@ -263,12 +263,13 @@ impl Projection<'_> {
     }
 
     /// Ends the artifact's open interval with the snapshot before this one, and returns its run.
-    /// `run_until_at` is the last report in which it ran, if the run ends, too.
+    /// `last_report` is the one before this snapshot, with which the run ended if it ends, too.
     fn close_interval(
         &self,
         snapshot: &SnapshotTaken,
         artifact: i64,
-        run_until_at: Option<i64>,
+        run_ends: bool,
+        last_report: Option<i64>,
     ) -> rusqlite::Result<Run> {
         let key = params![self.org_id, artifact, snapshot.environment];
         let (run, from) = self
@@ -281,6 +282,7 @@ impl Projection<'_> {
             .query_row(key, |row| {
                 Ok((Run { from: row.get(0)?, from_at: row.get(1)? }, row.get(2)?))
             })?;
+        let run_until_at = last_report.or(run.from_at).filter(|_| run_ends);
         let to = snapshot.index.saturating_sub(1);
         self.connection
             .prepare_cached(
@@ -297,22 +299,6 @@ impl Projection<'_> {
                 from,
                 artifact,
             ])?;
-        if run_until_at.is_some() && run.from < from {
-            self.connection
-                .prepare_cached(
-                    "UPDATE interval SET run_until_at = $1
-                     WHERE org_id = $2 AND artifact_id = $3 AND environment_id = $4
-                       AND run_from = $5 AND from_index < $6",
-                )?
-                .execute(params![
-                    run_until_at,
-                    self.org_id,
-                    artifact,
-                    snapshot.environment,
-                    run.from,
-                    from
-                ])?;
-        }
         Ok(run)
     }
 

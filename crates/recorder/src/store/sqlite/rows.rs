@@ -7,10 +7,16 @@ use rusqlite::types::{FromSql, FromSqlError, Type};
 use super::json::Json;
 use crate::domain::{EcsLocation, Firsts, Micros, Seen, SnapshotArtifact, Task};
 
-/// The columns that [`artifact`] reads, of an interval joined by [`ARTIFACT_JOIN`].
+/// The columns that [`artifact`] reads, of an interval joined by [`ARTIFACT_JOIN`]. The last report of a run
+/// is NULL if the run goes on; only its last interval says it.
 pub(super) const ARTIFACT_COLUMNS: &str = "interval.name, artifact.fingerprint, interval.replicas,
     interval.started_at, interval.task, interval.places, interval.run_from, interval.run_from_at,
-    interval.run_until_at, interval.first_image, interval.first_repository, interval.first_registry";
+    CASE WHEN interval.to_index IS NOT NULL THEN coalesce(interval.run_until_at, (
+        SELECT last.run_until_at FROM interval AS last
+        WHERE last.org_id = interval.org_id AND last.artifact_id = interval.artifact_id
+          AND last.environment_id = interval.environment_id AND last.run_from = interval.run_from
+        ORDER BY last.from_index DESC LIMIT 1)) END,
+    interval.first_image, interval.first_repository, interval.first_registry";
 
 /// How many columns [`ARTIFACT_COLUMNS`] are.
 pub(super) const ARTIFACT_COLUMN_COUNT: usize = 12;

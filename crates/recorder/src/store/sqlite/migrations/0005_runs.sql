@@ -8,7 +8,7 @@ ALTER TABLE interval ADD COLUMN first_repository INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE interval ADD COLUMN first_registry INTEGER NOT NULL DEFAULT 0;
 
 -- When the snapshot was recorded in which the run began; NULL if the file did not say it at the migration, being
--- damaged. And the last report in which the run was seen; NULL while it goes on.
+-- damaged. And, in the last interval of a run that has ended, the last report in which it was seen.
 ALTER TABLE interval ADD COLUMN run_from_at INTEGER;
 ALTER TABLE interval ADD COLUMN run_until_at INTEGER;
 
@@ -31,20 +31,20 @@ DROP INDEX interval_by_artifact;
 CREATE UNIQUE INDEX interval_by_artifact
     ON interval (org_id, artifact_id, environment_id, run_from, from_index);
 
--- Of the last interval of a run that has ended: the report before the snapshot without it.
-UPDATE interval SET run_until_at =
-    (SELECT CASE WHEN part.to_index IS NOT NULL THEN
-         coalesce(next.previous_report, final.recorded_at, part.run_from_at) END
-     FROM interval AS part
-     LEFT JOIN snapshot AS final ON final.org_id = part.org_id
-         AND final.environment_id = part.environment_id
-         AND final.snapshot_index = part.to_index
-     LEFT JOIN snapshot AS next ON next.org_id = part.org_id
-         AND next.environment_id = part.environment_id
-         AND next.snapshot_index = part.to_index + 1
-     WHERE part.org_id = interval.org_id AND part.artifact_id = interval.artifact_id
-       AND part.environment_id = interval.environment_id AND part.run_from = interval.run_from
-     ORDER BY part.from_index DESC LIMIT 1);
+-- The report before the snapshot without it.
+UPDATE interval SET run_until_at = coalesce(
+    (SELECT previous_report FROM snapshot AS next
+     WHERE next.org_id = interval.org_id AND next.environment_id = interval.environment_id
+       AND next.snapshot_index = interval.to_index + 1),
+    (SELECT recorded_at FROM snapshot AS final
+     WHERE final.org_id = interval.org_id AND final.environment_id = interval.environment_id
+       AND final.snapshot_index = interval.to_index),
+    run_from_at)
+WHERE to_index IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM interval AS later
+    WHERE later.org_id = interval.org_id AND later.artifact_id = interval.artifact_id
+      AND later.environment_id = interval.environment_id AND later.run_from = interval.run_from
+      AND later.from_index > interval.from_index);
 
 DELETE FROM sqlite_stat1 WHERE idx IN ('interval_by_run', 'interval_by_artifact');
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES

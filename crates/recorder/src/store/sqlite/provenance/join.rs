@@ -88,7 +88,7 @@ struct Batch {
     deployments: HashMap<String, Vec<(i64, u32)>>,
     /// In seconds since the Unix epoch, by the artifact's position.
     first_starts: HashMap<usize, i64>,
-    /// The fields in a short answer, by the entry that reported them.
+    /// JSON objects with at least the fields in a short answer, by the entry that reported them.
     details: HashMap<i64, String>,
 }
 

@@ -7,14 +7,15 @@ use rusqlite::params;
 
 use super::super::failure::Failure;
 use super::super::json::Json;
-use super::reader::{Reader, short_details};
+use super::reader::{MAX_SHORT_FIELD_BYTES, Reader, short_details};
 use super::rows::{
     ArtifactInTrail, AttestationRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW, SELECT_TRAIL,
     attestation, flow, report, trail,
 };
 use crate::domain::provenance::ArtifactReported;
 
-/// The fields of an artifact report's details that responses with many artifacts include.
+/// The fields of an artifact report's details that responses with many artifacts use, and that they have if
+/// the details are long.
 const SHORT_ARTIFACT_FIELDS: [&str; 5] =
     ["fingerprint", "git_commit_info", "commit_url", "build_url", "repo_url"];
 
@@ -161,8 +162,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The short details of the artifact reports with these sequence numbers, as JSON objects by sequence
-    /// number.
+    /// The details of the artifact reports with these sequence numbers, as JSON objects by sequence number;
+    /// of long ones only [`SHORT_ARTIFACT_FIELDS`].
     pub(super) fn short_artifact_details(
         &self,
         entries: Vec<i64>,
@@ -171,8 +172,12 @@ impl Reader<'_> {
         let mut rows = statement.query(params![self.org_id, Json(entries)])?;
         let mut found = HashMap::new();
         while let Some(row) = rows.next()? {
-            let Json::<ArtifactReported>(entry) = row.get(1)?;
-            found.insert(row.get(0)?, short_details(&entry.details, &SHORT_ARTIFACT_FIELDS));
+            let Json::<ArtifactReported>(ArtifactReported { mut details, .. }) = row.get(1)?;
+            // Nothing in short details is too long for an answer.
+            if details.len() > MAX_SHORT_FIELD_BYTES {
+                details = short_details(&details, &SHORT_ARTIFACT_FIELDS);
+            }
+            found.insert(row.get(0)?, details);
         }
         Ok(found)
     }

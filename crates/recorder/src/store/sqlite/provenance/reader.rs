@@ -46,7 +46,7 @@ pub(super) enum DetailLevel {
 const MAX_SHORTENED_DETAILS_BYTES: usize = 64 << 10;
 
 /// The longest field in short details, in bytes of its JSON.
-const MAX_SHORT_FIELD_BYTES: usize = 4 << 10;
+pub(super) const MAX_SHORT_FIELD_BYTES: usize = 4 << 10;
 
 /// The details of an attestation that [`DetailLevel::Short`] has.
 const SHORT_ATTESTATION_FIELDS: [&str; 5] =
@@ -63,12 +63,8 @@ fn distinct_bindings<'a>(
     })
 }
 
-/// The JSON object `details`; if it is long, with only the `wanted` fields, and without those that are
-/// too long.
+/// The JSON object `details` with only the `wanted` fields, and without those that are too long.
 pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
-    if details.len() <= MAX_SHORT_FIELD_BYTES {
-        return details.to_owned();
-    }
     let mut short = fields(details);
     short.retain(|name, value| {
         wanted.contains(&&**name) && value.to_string().len() <= MAX_SHORT_FIELD_BYTES
