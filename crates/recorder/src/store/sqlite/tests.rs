@@ -408,6 +408,26 @@ async fn runs_of_an_artifact_are_found_by_fingerprint_and_by_label() {
 }
 
 #[tokio::test]
+async fn ended_run_is_confirmed_by_its_last_snapshot_if_the_last_report_is_not_known() {
+    let fixture = Fixture::in_memory();
+    fixture.create("prod").await;
+    for running in [&[(1, 1), (2, 1)][..], &[(1, 1), (2, 2)]] {
+        fixture.report("prod", running).await;
+        fixture.advance(60);
+    }
+    // As in a file that lost what the ledger does not say.
+    let lose = |connection: &Connection| Ok(connection.execute_batch("DELETE FROM reporting")?);
+    assert!(fixture.store.writer.write_blocking("lose reports", lose).is_ok());
+    fixture.report("prod", &[(1, 1)]).await;
+    for snapshot in ["prod#1", "prod#2", "prod#3"] {
+        let artifacts = fixture.snapshot(snapshot).await.artifacts;
+        let mut artifacts = artifacts.into_iter();
+        let ended = artifacts.find(|it| it.name == image_name(2)).unwrap().seen.unwrap();
+        assert_eq!((ended.first_at, ended.confirmed_until), (at(0), at(60)), "{snapshot}");
+    }
+}
+
+#[tokio::test]
 async fn more_than_50000_artifact_runs_are_refused() {
     let most = 50_000;
     let fixture = Fixture::in_memory();

@@ -18,6 +18,13 @@ pub(super) fn details(json: &str) -> Details {
     Details::new(json.to_owned()).unwrap()
 }
 
+/// Details of this many bytes with a commit's URL and user data.
+fn details_of_length(bytes: usize) -> Details {
+    let json = |data: &str| format!("{{\"commit_url\":\"https://c/1\",\"user_data\":\"{data}\"}}");
+    let data = "x".repeat(bytes - json("").len());
+    details(&json(&data))
+}
+
 /// 64 hexadecimal digits: the byte `artifact`, 32 times.
 pub(super) fn fingerprint(artifact: u8) -> String {
     hex::encode([artifact; 32])
@@ -116,6 +123,20 @@ impl Fixture {
 
 fn in_memory_fixture() -> Fixture {
     Fixture::with(SqliteStore::in_memory().unwrap())
+}
+
+#[tokio::test]
+async fn reports_with_details_over_4096_bytes_have_only_the_fields_of_a_snapshot_in_it() {
+    let fixture = in_memory_fixture();
+    fixture.create("prod").await;
+    for (number, bytes) in [(1, 4096), (2, 4097)] {
+        let report = ArtifactReport { details: details_of_length(bytes), ..artifact(number, "t") };
+        fixture.store.report_artifact("acme", "runner", report, "ci").await.unwrap();
+    }
+    fixture.report("prod", &[(1, 1), (2, 1)]).await;
+    let shown = async |artifact| fixture.provenance("prod#1", artifact).await.flows.remove(0);
+    assert_eq!(shown(1).await.details.len(), 4096);
+    assert_eq!(shown(2).await.details, "{\"commit_url\":\"https://c/1\"}");
 }
 
 #[tokio::test]
