@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use envsnap::api::{ApiError, Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
-use envsnap::report::{OutcomeKind, Trigger, TriggerKind};
 use envsnap::token::TokenSource;
-use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::harness::{aws, config, run};
-use crate::memory::with_scripted_server;
+use crate::harness::{aws, config};
 use crate::scripted::Scripted;
 use crate::stopped_clock::StoppedClock;
 
@@ -134,13 +131,4 @@ async fn invalid_snapshot_document_is_an_error_and_unusual_values_are_accepted()
         let latest = client(&server.url).environment("e", None).latest_snapshot().await;
         assert!(matches!(latest, Ok(LatestSnapshot::Snapshot { index: 1, .. })), "{latest:?}");
     }
-}
-
-#[tokio::test]
-async fn change_after_a_latest_snapshot_with_index_u64_max_is_posted() {
-    let highest = json!({"index": u64::MAX, "type": "ECS", "artifacts": []});
-    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
-    server.then_json(200, &highest).then_json(200, &highest).then(201, "\"OK\"");
-    let outcome = run(&reporter, &Trigger::new(TriggerKind::Schedule)).await;
-    assert_eq!(outcome.outcome, OutcomeKind::Posted);
 }
