@@ -142,9 +142,6 @@ impl Reader<'_> {
         mut artifacts: BTreeSet<ArtifactInTrail>,
     ) -> Result<(), Failure> {
         artifacts.retain(|artifact| !self.attestations.borrow().contains_key(artifact));
-        if artifacts.is_empty() {
-            return Ok(());
-        }
         let artifacts = Json(Vec::from_iter(artifacts));
         let mut found = vec![Vec::new(); artifacts.0.len()];
         let mut statement = self.connection.prepare_cached(&attestations_query())?;

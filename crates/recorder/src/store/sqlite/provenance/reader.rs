@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<AttestationRow>, Failure> {
         let mut found = BTreeMap::new();
         for (artifact, report) in distinct_bindings(reports) {
-            self.load_attestations([artifact.clone()].into())?;
+            self.load_attestations_once(&artifact)?;
             for attestation in self.attestations.borrow().get(&artifact).into_iter().flatten() {
                 if attestation.is_about(report) {
                     found.entry(attestation.seq).or_insert_with(|| attestation.clone());
@@ -209,6 +209,14 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(found.into_values().collect())
+    }
+
+    /// Caches the attestations that may be about this artifact, unless they are.
+    fn load_attestations_once(&self, artifact: &ArtifactInTrail) -> Result<(), Failure> {
+        if self.attestations.borrow().contains_key(artifact) {
+            return Ok(());
+        }
+        self.load_attestations([artifact.clone()].into())
     }
 
     /// The template whose rules apply to a reported artifact: of its trail, otherwise of its flow.
@@ -237,7 +245,7 @@ impl<'a> Reader<'a> {
             let template = self.template_of(report)?;
             let in_trail = report.in_trail();
             if let Some(artifact) = &in_trail {
-                self.load_attestations([artifact.clone()].into())?;
+                self.load_attestations_once(artifact)?;
             }
             let attestations = self.attestations.borrow();
             let attestations = in_trail.and_then(|artifact| attestations.get(&artifact));
