@@ -18,14 +18,19 @@ use super::server::{digest, task};
 /// Number of the system call `clock_nanosleep`, in which SQLite waits for a lock.
 const CLOCK_NANOSLEEP: &str = if cfg!(target_arch = "aarch64") { "115" } else { "230" };
 
+/// Bytes of the file `-shm` on which SQLite locks the WAL: to write, to apply it, to repair it, and
+/// to read at five positions.
+const WAL_LOCKS: std::ops::Range<u64> = 120..128;
+
 /// Waits until the recorder waits for the write lock of its file, as it does when all checks before a
 /// commit are done.
 async fn wait_until_recorder_waits_for_lock(recorder: &Process) {
     let threads = format!("/proc/{}/task", recorder.child.id().unwrap());
+    // A thread may end before its files are read.
     let is_waiting = |thread: &Path| {
-        fs::read_to_string(thread.join("comm")).unwrap() == "writer\n"
-            && fs::read_to_string(thread.join("syscall")).unwrap().split(' ').next()
-                == Some(CLOCK_NANOSLEEP)
+        fs::read_to_string(thread.join("comm")).is_ok_and(|name| name == "writer\n")
+            && fs::read_to_string(thread.join("syscall"))
+                .is_ok_and(|call| call.split(' ').next() == Some(CLOCK_NANOSLEEP))
     };
     let waiting = async {
         while !fs::read_dir(&threads).unwrap().any(|thread| is_waiting(&thread.unwrap().path())) {
@@ -40,19 +45,47 @@ fn send_signal(recorder: &Process, signal: &str) {
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
+/// Stops all threads of the recorder, at a moment at which it holds no lock of its WAL, which
+/// another program would wait for.
+async fn stop(recorder: &Process, file: &Path) {
+    let id = recorder.child.id().unwrap();
+    let is_stopped = |thread: &Path| {
+        fs::read_to_string(thread.join("stat"))
+            .is_ok_and(|status| status.rsplit_once(')').unwrap().1.starts_with(" T"))
+    };
+    let stopping = async {
+        loop {
+            send_signal(recorder, "-STOP");
+            while !fs::read_dir(format!("/proc/{id}/task"))
+                .unwrap()
+                .all(|thread| is_stopped(&thread.unwrap().path()))
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let locked = second_program::locked_bytes(id, &beside(file, "-shm"));
+            if !locked.iter().any(|first| WAL_LOCKS.contains(first)) {
+                break;
+            }
+            send_signal(recorder, "-CONT");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stopping).await.unwrap();
+}
+
 /// The status of a report if, between its checks and its commit, another program that holds the
 /// write lock does `meanwhile` and gives up the lock.
 async fn report_during(
     recorder: &Process,
     file: &Path,
     tasks: &[Value],
-    meanwhile: impl FnOnce(&Connection),
+    meanwhile: impl AsyncFnOnce(&Connection),
 ) -> u16 {
     let other = Connection::open(file).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let change = async {
         wait_until_recorder_waits_for_lock(recorder).await;
-        meanwhile(&other);
+        meanwhile(&other).await;
         drop(other);
     };
     tokio::join!(recorder.report("env", tasks), change).0
@@ -72,7 +105,7 @@ async fn wal_truncated_just_before_a_commit_fails_the_report_and_saves_a_copy() 
         let file = folder.path().join("snapshots.db");
         let mut recorder = start_with_reports(&file).await;
         let log = fs::OpenOptions::new().write(true).open(beside(&file, "-wal")).unwrap();
-        let truncate = |other: &Connection| {
+        let truncate = async |other: &Connection| {
             log.set_len(length(log.metadata().unwrap().len())).unwrap();
             other.execute_batch("ROLLBACK").unwrap();
         };
@@ -109,8 +142,8 @@ async fn report_is_recorded_if_another_program_vacuums_the_file_just_before_its_
     assert_eq!(recorder.report("env", &[task(1, "web", &digest(98), 1)]).await, 201);
     let bytes = || fs::metadata(&file).unwrap().len();
     let before = bytes();
-    let shrink = |other: &Connection| {
-        send_signal(&recorder, "-STOP");
+    let shrink = async |other: &Connection| {
+        stop(&recorder, &file).await;
         other.execute_batch("ROLLBACK; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert!(bytes() < before - 400 * 4_096);
         send_signal(&recorder, "-CONT");
@@ -185,7 +218,7 @@ async fn position_row_removed_by_another_program_is_rewritten_with_the_next_repo
 /// SIGSTOP, and then killed; that program's open connection.
 async fn change_while_recorder_is_stopped(file: &Path, sql: &str) -> Connection {
     let mut recorder = lost_reports::start_with_reports(file, 5).await;
-    send_signal(&recorder, "-STOP");
+    stop(&recorder, file).await;
     let other = Connection::open(file).unwrap();
     other.execute_batch(sql).unwrap();
     recorder.end("-KILL").await;
