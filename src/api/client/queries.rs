@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use envsnap_model::provenance::Origin;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -189,9 +190,24 @@ impl EnvironmentClient<'_> {
         &self,
         expression: &str,
     ) -> Result<ApiResponse<RecordedSnapshot>, ApiError> {
+        self.snapshot_with_origins(expression, &[]).await
+    }
+
+    /// The snapshot that `expression` means, with only those of its artifacts that have one of these
+    /// origins; with all if there are no `origins`, or if the server does not know them.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or the server does not return it.
+    pub async fn snapshot_with_origins(
+        &self,
+        expression: &str,
+        origins: &[Origin],
+    ) -> Result<ApiResponse<RecordedSnapshot>, ApiError> {
         let operation = format!("return snapshot {expression} of \"{}\"", self.name);
         let path = ["snapshots", &self.client.org, self.name, expression];
-        self.get_document(&operation, &path, &[]).await
+        let query: Vec<_> =
+            origins.iter().map(|origin| ("origin", origin.as_str().to_owned())).collect();
+        self.get_document(&operation, &path, &query).await
     }
 
     /// The snapshots, each with the time for which it was the latest.

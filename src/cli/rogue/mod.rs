@@ -15,6 +15,9 @@ use crate::api::ServerApi as _;
 use crate::api::wire::RecordedSnapshot;
 use finding::Finding;
 
+const WITHOUT_KNOWN_ORIGIN: [Origin; 4] =
+    [Origin::Rogue, Origin::Late, Origin::Unknown, Origin::Allowed];
+
 /// List what runs that no pipeline had reported when it started
 ///
 /// rogue: no pipeline has reported it. late: one did, but only after it had started. unknown: it has no
@@ -52,7 +55,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let SnapshotName { environment, expression, .. } = &snapshot;
     let connection = args.connect().await?;
     let client = connection.client.environment(environment, None);
-    let recorded = client.snapshot_response(expression).await?.document;
+    // Evidence is only looked at of artifacts with a known origin.
+    let origins = if evidence { &[][..] } else { &WITHOUT_KNOWN_ORIGIN };
+    let recorded = client.snapshot_with_origins(expression, origins).await?.document;
     let is_derived = recorded.running().any(|artifact| artifact.origin.is_none());
     let any_allowed = recorded
         .running()
@@ -67,7 +72,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         .running()
         .map(|artifact| Finding::new(artifact, environment, &allowances, &first_reports))
         .collect();
-    let count = findings.len();
+    // A server that returns only some artifacts counts all of them.
+    let count: u64 = recorded.artifact_compliance_count.values().sum();
+    let count = findings.len().max(usize::try_from(count)?);
     if registry {
         registry::look_up_rogue_images(&connection.client, &mut findings).await;
     }

@@ -19,6 +19,9 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Every origin.
+    pub const ALL: [Self; 5] = [Self::Known, Self::Allowed, Self::Late, Self::Unknown, Self::Rogue];
+
     /// As it is written in documents and tables.
     pub fn as_str(self) -> &'static str {
         match self {

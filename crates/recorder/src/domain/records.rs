@@ -117,7 +117,7 @@ impl SnapshotArtifact {
     }
 }
 
-/// A snapshot with all its artifacts.
+/// A snapshot with its artifacts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotRecord {
     /// Its number in the environment, from 1.
@@ -138,7 +138,9 @@ pub struct SnapshotRecord {
     pub gaps: Vec<ReportGap>,
     /// The type of its environment.
     pub environment_type: String,
-    /// What runs, latest start first, then what exited with it.
+    /// How many artifacts run in it, also if `artifacts` are only some of them.
+    pub running_count: u64,
+    /// What runs, latest start first, then what exited with it: all, or those of some origins.
     pub artifacts: Vec<SnapshotArtifact>,
 }
 

@@ -65,8 +65,8 @@ async fn count_in_store<S: Store + ProvenanceStore>(
             } else {
                 let name = environment.name.clone();
                 let latest = Snappish { environment: name, expression: Expression::latest() };
-                let read = |[snapshot]: [SnapshotRecord; 1]| count_rogue(&snapshot.artifacts);
-                store.snapshots(org, [latest], read).await?
+                let read = |snapshot: SnapshotRecord| count_rogue(&snapshot.artifacts);
+                store.snapshot_with_origins(org, latest, vec![Origin::Rogue], read).await?
             };
             if count > 0 {
                 counts.insert(environment.name, count);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use envsnap_model::expression::{Interval, Snappish};
+use envsnap_model::provenance::Origin;
 
 use crate::domain::{
     ArtifactPattern, ArtifactRun, EnvironmentRecord, EnvironmentSettings, EnvironmentSummary,
@@ -132,6 +133,16 @@ pub trait Store: Clone + Send + Sync + 'static {
         org: &str,
         wanted: [Snappish; N],
         show: impl Fn([SnapshotRecord; N]) -> T + Send + Sync + 'static,
+    ) -> impl Future<Output = Result<T, Error>> + Send;
+
+    /// Applies `show` to this snapshot with only those of its artifacts that have one of these
+    /// `origins`. Of the others no evidence is read.
+    fn snapshot_with_origins<T: Send + 'static>(
+        &self,
+        org: &str,
+        wanted: Snappish,
+        origins: Vec<Origin>,
+        show: impl Fn(SnapshotRecord) -> T + Send + Sync + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send;
 
     /// A page of the snapshots in `interval`, the latest first unless `ascending`.

@@ -51,6 +51,42 @@ async fn snapshots_diffs_and_events_carry_the_flow_and_the_commit() {
 }
 
 #[tokio::test]
+async fn snapshot_filtered_by_origin_has_only_those_artifacts_and_counts_all() {
+    let recorder = Recorder::start().await;
+    recorder.create("web", None).await;
+    recorder.artifact("acme", "runner", "t", &digest(1)).await;
+    recorder.advance(60.0);
+    let run =
+        |number: u8| task(number.into(), &format!("web:{number}"), &digest(number), 1_661_161_222);
+    recorder.report("web", &[1, 2, 3].map(run)).await;
+    recorder.advance(60.0);
+    recorder.artifact("acme", "runner", "t", &digest(2)).await;
+    let unfiltered = recorder.get("/snapshots/acme/web/-1").await.body;
+    let with_names = |names: &[&str]| {
+        let mut snapshot = unfiltered.clone();
+        let artifacts = snapshot["artifacts"].as_array_mut().unwrap();
+        artifacts.retain(|artifact| names.iter().any(|name| artifact["name"] == *name));
+        assert_eq!(artifacts.len(), names.len());
+        snapshot
+    };
+    for (query, names) in [
+        ("origin=known", &["web:1"][..]),
+        ("origin=late&origin=rogue", &["web:2", "web:3"]),
+        ("origin=rogue&unrelated=1&origin=rogue", &["web:3"]),
+        ("origin=allowed&origin=unknown", &[]),
+    ] {
+        let found = recorder.get(&format!("/snapshots/acme/web/-1?{query}")).await.body;
+        assert_eq!(found, with_names(names), "{query}");
+    }
+    for query in ["origin=rogue&origin=new", "origin=", "origin=rogue,late"] {
+        let refused = recorder.get(&format!("/snapshots/acme/web/-1?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        let text = refused.body.to_string();
+        assert!(text.contains("must be one of known, allowed, late, unknown, rogue"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn started_artifact_has_a_deployment_diff_to_the_build_that_it_replaced() {
     let recorder = Recorder::start().await;
     recorder.create("web", None).await;

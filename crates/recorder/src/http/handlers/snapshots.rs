@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use envsnap_model::expression::{Expression, Snappish};
+use envsnap_model::provenance::Origin;
 use envsnap_model::wire::HEARTBEAT;
 
 use super::head_header;
@@ -12,7 +13,7 @@ use crate::domain::{Error, Report};
 use crate::http::access::Caller;
 use crate::http::error::SerializedJson;
 use crate::http::metrics::ReportedEnvironment;
-use crate::http::request::JsonBody;
+use crate::http::request::{JsonBody, Parameters};
 use crate::http::views;
 use crate::store::Store;
 
@@ -61,16 +62,21 @@ fn whole_number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// `GET /snapshots/{org}/{env}/{expression}`
+/// `GET /snapshots/{org}/{env}/{expression}`: all artifacts, or those of each `origin` in the query.
 pub(crate) async fn show<S: Store>(
     State(store): State<S>,
     Path((org, environment, expression)): Path<(String, String, String)>,
+    mut parameters: Parameters,
 ) -> Result<SerializedJson, Error> {
+    let origins = parameters.choices("origin", &Origin::ALL.map(|it| (it.as_str(), it)));
+    parameters.check()?;
     let expression: Expression =
         expression.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
     let wanted = Snappish { environment: environment.clone(), expression };
     let of = org.clone();
-    let shown =
-        move |[found]: [_; 1]| SerializedJson::new(&views::snapshot(&of, &environment, found));
-    store.snapshots(&org, [wanted], shown).await?
+    let shown = move |found| SerializedJson::new(&views::snapshot(&of, &environment, found));
+    match origins {
+        Some(origins) => store.snapshot_with_origins(&org, wanted, origins, shown).await?,
+        None => store.snapshots(&org, [wanted], move |[found]| shown(found)).await?,
+    }
 }

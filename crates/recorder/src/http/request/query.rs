@@ -83,14 +83,22 @@ impl Parameters {
 
     /// The one of `choices` that the parameter names. Records a problem if it names none.
     pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let value = self.last(name)?;
-        let chosen = choices.iter().find(|(choice, _)| *choice == value);
-        if chosen.is_none() {
-            let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-            let problem = format!("must be one of {}, not '{}'", names.join(", "), quote(value));
-            self.add_error(name, problem);
+        let found = find_choice(self.last(name)?, choices);
+        found.map_err(|problem| self.add_error(name, problem)).ok()
+    }
+
+    /// Those of `choices` that a parameter names, which may be repeated; `None` if it is not given.
+    /// Records a problem if a value names none.
+    pub(crate) fn choices<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        let found: Vec<_> = self.all(name).map(|value| find_choice(value, choices)).collect();
+        let mut chosen = Vec::new();
+        for found in found {
+            match found {
+                Ok(choice) => chosen.push(choice),
+                Err(problem) => self.add_error(name, problem),
+            }
         }
-        chosen.map(|(_, chosen)| *chosen)
+        (!chosen.is_empty()).then_some(chosen)
     }
 
     /// The parsed value of a parameter. Records a problem if it cannot be parsed.
@@ -145,6 +153,15 @@ impl Parameters {
     }
 }
 
+/// The one of `choices` that `value` names, or what is wrong with the value.
+fn find_choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(choice, _)| *choice == value);
+    chosen.map(|(_, chosen)| *chosen).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+        format!("must be one of {}, not '{}'", names.join(", "), quote(value))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
@@ -182,6 +199,23 @@ mod tests {
             let mut parameters = parse_query(query).unwrap();
             let flag = parameters.flag("reverse");
             assert_eq!(parameters.check().is_ok().then_some(flag), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn choices_are_the_values_of_a_repeated_parameter_and_each_must_be_known() {
+        let choices = [("one", 1), ("two", 2)];
+        for (query, expected) in [
+            ("", Some(None)),
+            ("n=two", Some(Some(vec![2]))),
+            ("n=two&m=x&n=one", Some(Some(vec![2, 1]))),
+            ("n=two&n=three", None),
+            ("n=one,two", None),
+            ("n=", None),
+        ] {
+            let mut parameters = parse_query(query).unwrap();
+            let chosen = parameters.choices("n", &choices);
+            assert_eq!(parameters.check().is_ok().then_some(chosen), expected, "{query}");
         }
     }
 

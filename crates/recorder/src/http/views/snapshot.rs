@@ -27,7 +27,6 @@ const MANY_ARTIFACTS: usize = 500;
 pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -> RecordedSnapshot {
     let html_url = html_url(org, environment, snapshot.index);
     let artifacts = snapshot.artifacts;
-    let running = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
     let are_many = artifacts.len() > MANY_ARTIFACTS;
     let previous = PreviousArtifacts::new(if are_many { &[] } else { &artifacts });
     let mut artifacts: Vec<_> = artifacts
@@ -55,7 +54,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         artifact_compliance_count: BTreeMap::from([
             ("true".to_owned(), 0),
             ("false".to_owned(), 0),
-            ("null".to_owned(), running),
+            ("null".to_owned(), snapshot.running_count),
         ]),
         timestamp: snapshot.recorded_at.seconds(),
         confirmed_until: Some(snapshot.confirmed_until.seconds()),
@@ -202,6 +201,7 @@ mod tests {
             gaps: Vec::new(),
             next_recorded_at: None,
             environment_type: "ECS".to_owned(),
+            running_count: artifacts.iter().filter(|artifact| artifact.runs()).count() as u64,
             artifacts,
         };
         snapshot("acme", "aws-prod", stored)

@@ -95,7 +95,7 @@ impl History<'_> {
         if !ascending {
             events.reverse();
         }
-        self.add_provenance(events.iter_mut().map(|event| &mut event.artifact), None)?;
+        self.add_provenance(events.iter_mut().map(|event| &mut event.artifact), None, None)?;
         Ok(EventPage { events, total })
     }
 

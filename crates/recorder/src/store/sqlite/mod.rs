@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envsnap_model::expression::{Interval, Snappish};
+use envsnap_model::provenance::Origin;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
@@ -263,6 +264,39 @@ impl SqliteStore {
         self.read_sized(operation, ReadSize::Small, work).await
     }
 
+    /// Applies `show` to these snapshots with their artifacts: with all, or with those of some origins.
+    async fn read_snapshots<const N: usize, T: Send + 'static>(
+        &self,
+        org: &str,
+        wanted: [Snappish; N],
+        origins: Option<Vec<Origin>>,
+        show: impl Fn([SnapshotRecord; N]) -> T + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
+        let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
+        let (org, now) = (org.to_owned(), self.now());
+        let read = Arc::new(move |connection: &Connection, size| {
+            let found = snapshots::find_snapshots(
+                connection,
+                now,
+                &org,
+                &wanted,
+                origins.as_deref(),
+                size,
+            )?;
+            Ok(found.map(&show))
+        });
+        for size in [ReadSize::Small, ReadSize::Large] {
+            let read = Arc::clone(&read);
+            let shown =
+                self.read_sized(operation.clone(), size, move |connection| read(connection, size));
+            if let Some(shown) = shown.await? {
+                return Ok(shown);
+            }
+        }
+        Err(Error::Fault)
+    }
+
     /// Like [`Self::read`], for a read of this size.
     async fn read_sized<T: Send + 'static>(
         &self,
@@ -465,22 +499,17 @@ impl Store for SqliteStore {
         wanted: [Snappish; N],
         show: impl Fn([SnapshotRecord; N]) -> T + Send + Sync + 'static,
     ) -> Result<T, Error> {
-        let names: Vec<_> = wanted.iter().map(|it| format!("'{it}'")).collect();
-        let operation = format!("read snapshot {} of organization '{org}'", names.join(" and "));
-        let (org, now) = (org.to_owned(), self.now());
-        let read = Arc::new(move |connection: &Connection, size| {
-            let found = snapshots::find_snapshots(connection, now, &org, &wanted, size)?;
-            Ok(found.map(&show))
-        });
-        for size in [ReadSize::Small, ReadSize::Large] {
-            let read = Arc::clone(&read);
-            let shown =
-                self.read_sized(operation.clone(), size, move |connection| read(connection, size));
-            if let Some(shown) = shown.await? {
-                return Ok(shown);
-            }
-        }
-        Err(Error::Fault)
+        self.read_snapshots(org, wanted, None, show).await
+    }
+
+    async fn snapshot_with_origins<T: Send + 'static>(
+        &self,
+        org: &str,
+        wanted: Snappish,
+        origins: Vec<Origin>,
+        show: impl Fn(SnapshotRecord) -> T + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        self.read_snapshots(org, [wanted], Some(origins), move |[snapshot]| show(snapshot)).await
     }
 
     async fn snapshot_spans(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use envsnap_model::expression::{Snappish, Timeline};
 use envsnap_model::plausible_times;
+use envsnap_model::provenance::Origin;
 use envsnap_model::snapshot::Identity;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_iter};
 
@@ -137,20 +138,21 @@ impl<'a> History<'a> {
         self.apply_current_tasks(&mut artifacts)?;
         artifacts.sort_by_cached_key(SnapshotArtifact::identity);
         sort_artifacts(&mut artifacts);
-        self.add_provenance(&mut artifacts, None)?;
+        self.add_provenance(&mut artifacts, None, None)?;
         Ok(Some(artifacts))
     }
 
-    /// Adds its provenance to each artifact. `entries` are those of the snapshot before and of the
-    /// one that shows them.
+    /// Adds its provenance to each artifact that has one of `origins`, or to all. `entries` are those
+    /// of the snapshot before and of the one that shows them.
     pub(super) fn add_provenance<'b>(
         &self,
         artifacts: impl IntoIterator<Item = &'b mut SnapshotArtifact>,
         entries: Option<(i64, i64)>,
+        origins: Option<&[Origin]>,
     ) -> Result<(), Failure> {
         let (org_id, environment_id) = (self.org_id, self.environment_id);
         let environment = &*self.environment;
-        let shown = provenance::Shown { org_id, environment_id, environment, entries };
+        let shown = provenance::Shown { org_id, environment_id, environment, entries, origins };
         provenance::add_provenance(self.connection, shown, artifacts)
     }
 
@@ -287,8 +289,13 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    /// Snapshot `index` with its ledger entry, its time, and each artifact's runs and provenance.
-    pub(super) fn snapshot(&self, index: u32) -> Result<SnapshotRecord, Failure> {
+    /// Snapshot `index` with its ledger entry, its time, and each artifact's runs and provenance: of all
+    /// artifacts, or of those that have one of `origins`.
+    pub(super) fn snapshot(
+        &self,
+        index: u32,
+        origins: Option<&[Origin]>,
+    ) -> Result<SnapshotRecord, Failure> {
         let mut spans = self.spans(index, index)?;
         let span = spans.pop().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let (seq, hash, reported_by) = self
@@ -303,7 +310,11 @@ impl<'a> History<'a> {
                 Ok((row.get(0)?, EntryHash::from(row.get::<_, [u8; 32]>(1)?), row.get(2)?))
             })?;
         let mut artifacts = self.artifacts(index)?;
-        self.add_provenance(&mut artifacts, Some((self.seq_before(index)?, seq)))?;
+        let running_count = artifacts.iter().filter(|artifact| artifact.runs()).count() as u64;
+        self.add_provenance(&mut artifacts, Some((self.seq_before(index)?, seq)), origins)?;
+        if origins.is_some() {
+            artifacts.retain(|artifact| artifact.provenance.is_some());
+        }
         Ok(SnapshotRecord {
             index,
             seq,
@@ -314,6 +325,7 @@ impl<'a> History<'a> {
             next_recorded_at: span.to,
             gaps: span.gaps,
             environment_type: self.environment_type.clone(),
+            running_count,
             artifacts,
         })
     }
@@ -398,13 +410,15 @@ pub(super) fn sort_artifacts(artifacts: &mut [SnapshotArtifact]) {
     artifacts.sort_by_key(|artifact| Reverse(artifact.started_at.last().copied()));
 }
 
-/// The snapshots that the expressions `wanted` resolve to; `None` if `size` is small and one of them has
+/// The snapshots that the expressions `wanted` resolve to, with the artifacts that have one of `origins`, or
+/// with all; `None` if `size` is small and one of them has
 /// too many artifacts for that.
 pub(super) fn find_snapshots<const N: usize>(
     connection: &Connection,
     now: Micros,
     org: &str,
     wanted: &[Snappish; N],
+    origins: Option<&[Origin]>,
     size: ReadSize,
 ) -> Result<Option<[SnapshotRecord; N]>, Failure> {
     let mut found = Vec::with_capacity(N);
@@ -414,7 +428,7 @@ pub(super) fn find_snapshots<const N: usize>(
         if size == ReadSize::Small && history.max_artifacts_shown(index)? > MAX_SMALL_ARTIFACTS {
             return Ok(None);
         }
-        found.push(history.snapshot(index)?);
+        found.push(history.snapshot(index, origins)?);
     }
     let found = found.try_into().map_err(|_| rusqlite::Error::QueryReturnedNoRows)?;
     Ok(Some(found))

@@ -283,7 +283,7 @@ impl Reader<'_> {
             .collect::<rusqlite::Result<_>>()?;
         let mut rows = Vec::new();
         if column == FINGERPRINT {
-            rows = self.reports_of_all(&Json(found))?;
+            rows = self.reports_of_all(&Json(found.into_iter().collect()))?;
         } else {
             let mut statement = self.connection.prepare_cached(&format!(
                 "{SELECT_REPORT} WHERE org_id = $1 AND git_commit = $2 ORDER BY seq DESC \

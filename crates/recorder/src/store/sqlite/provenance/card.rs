@@ -75,6 +75,7 @@ impl Reader<'_> {
                 environment_id: find_active(self.connection, self.org, environment)?.id,
                 environment,
                 entries: None,
+                origins: None,
             };
             let mut artifact = [last.artifact()];
             add_provenance(self.connection, shown, &mut artifact)?;

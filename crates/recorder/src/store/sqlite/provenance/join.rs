@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use envsnap_model::provenance::origin;
+use envsnap_model::provenance::{Origin, origin};
 use rusqlite::{Connection, params};
 
 use super::super::failure::Failure;
@@ -52,9 +52,11 @@ pub(in super::super) struct Shown<'a> {
     /// The entries of the snapshot before and of this one, between which provenance that was
     /// reported is new in it.
     pub(in super::super) entries: Option<(i64, i64)>,
+    /// Only artifacts that have one of these origins get their provenance; all do without any.
+    pub(in super::super) origins: Option<&'a [Origin]>,
 }
 
-/// Adds its provenance to each artifact.
+/// Adds its provenance to each artifact that has one of the origins.
 pub(in super::super) fn add_provenance<'a>(
     connection: &Connection,
     shown: Shown<'_>,
@@ -69,14 +71,33 @@ pub(in super::super) fn add_provenance<'a>(
     let has_reports = reader.has_reports()?;
     let mut artifacts: Vec<_> = artifacts.into_iter().collect();
     for artifacts in artifacts.chunks_mut(BATCH_SIZE) {
-        let batch =
+        let mut batch =
             if has_reports { Batch::read(&reader, shown, artifacts)? } else { Batch::default() };
+        let mut wanted = Vec::with_capacity(artifacts.len());
         for (position, artifact) in artifacts.iter_mut().enumerate() {
-            let provenance = batch.provenance(&reader, shown, position, artifact, &allowances)?;
+            let known = batch.known_origin(position, artifact, &allowances);
+            if shown.origins.is_none_or(|origins| origins.contains(&known.origin)) {
+                wanted.push((artifact, known));
+            }
+        }
+        if has_reports {
+            batch.read_evidence(&reader, shown, wanted.iter().map(|(artifact, _)| &***artifact))?;
+        }
+        for (artifact, known) in wanted {
+            let provenance = batch.provenance(&reader, shown, artifact, known)?;
             artifact.provenance = Some(Box::new(provenance));
         }
     }
     Ok(())
+}
+
+/// The origin of an artifact, and what it follows from.
+struct KnownOrigin {
+    /// In seconds since the Unix epoch.
+    first_started_at: i64,
+    /// Why it is allowed, if it is.
+    allowed: Option<String>,
+    origin: Origin,
 }
 
 /// What is recorded of some artifacts.
@@ -93,6 +114,7 @@ struct Batch {
 }
 
 impl Batch {
+    /// Reads what origins follow from: first starts and reports.
     fn read(
         reader: &Reader<'_>,
         shown: Shown<'_>,
@@ -100,44 +122,50 @@ impl Batch {
     ) -> Result<Self, Failure> {
         let mut batch =
             Self { first_starts: first_starts(reader, shown, artifacts)?, ..Self::default() };
-        let fingerprints: BTreeSet<_> =
-            artifacts.iter().filter_map(|artifact| artifact.fingerprint).collect();
-        let fingerprints = fingerprints.into_iter().map(|it| it.to_string()).collect();
-        let fingerprints = Json::<Vec<String>>(fingerprints);
+        let fingerprints = fingerprints(artifacts.iter().map(|artifact| &**artifact));
         for row in reader.reports_of_all(&fingerprints)? {
             batch.reports.entry(row.fingerprint.clone()).or_default().push(row);
         }
-        let mut statement = reader.connection.prepare_cached(DEPLOYMENTS)?;
-        let mut rows = statement.query(params![shown.org_id, fingerprints, shown.environment])?;
-        while let Some(row) = rows.next()? {
-            let deployments = batch.deployments.entry(row.get(0)?).or_default();
-            deployments.push((row.get(1)?, row.get(2)?));
-        }
-        let by_flow: Vec<_> =
-            batch.reports.values().flat_map(|reports| reports_by_flow(reports)).collect();
-        let latest: Vec<_> = by_flow.iter().filter_map(|it| it.last()).map(|it| it.seq).collect();
-        reader.preload(by_flow.into_iter().flatten())?;
-        batch.details = reader.short_artifact_details(latest)?;
         Ok(batch)
     }
 
-    /// What is known of the artifact, which is the one at this position.
-    fn provenance(
-        &self,
+    /// Reads deployments, evidence and details of these artifacts, and drops the reports of others.
+    fn read_evidence<'a>(
+        &mut self,
         reader: &Reader<'_>,
         shown: Shown<'_>,
+        artifacts: impl Iterator<Item = &'a SnapshotArtifact>,
+    ) -> Result<(), Failure> {
+        let fingerprints = fingerprints(artifacts);
+        self.reports.retain(|fingerprint, _| fingerprints.0.contains(fingerprint));
+        let mut statement = reader.connection.prepare_cached(DEPLOYMENTS)?;
+        let mut rows = statement.query(params![shown.org_id, fingerprints, shown.environment])?;
+        while let Some(row) = rows.next()? {
+            let deployments = self.deployments.entry(row.get(0)?).or_default();
+            deployments.push((row.get(1)?, row.get(2)?));
+        }
+        let by_flow: Vec<_> =
+            self.reports.values().flat_map(|reports| reports_by_flow(reports)).collect();
+        let latest: Vec<_> = by_flow.iter().filter_map(|it| it.last()).map(|it| it.seq).collect();
+        reader.preload(by_flow.into_iter().flatten())?;
+        self.details = reader.short_artifact_details(latest)?;
+        Ok(())
+    }
+
+    /// The reports of the artifact with this fingerprint; the first one first.
+    fn reports_of(&self, fingerprint: &str) -> &[ReportRow] {
+        self.reports.get(fingerprint).map_or(&[], |reports| reports)
+    }
+
+    /// The origin of the artifact, which is the one at this position.
+    fn known_origin(
+        &self,
         position: usize,
         artifact: &SnapshotArtifact,
         allowances: &[Allowance],
-    ) -> Result<ArtifactProvenance, Failure> {
+    ) -> KnownOrigin {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
-        let reports = self.reports.get(&fingerprint).map_or(&[][..], |reports| reports);
-        let first_reported = reports.first().map(|report| report.recorded_at);
-        let is_unchanged = artifact.runs() && !artifact.changed();
-        let updated = is_unchanged
-            && shown.entries.is_some_and(|(before, this)| {
-                reports.iter().any(|report| report.seq > before && report.seq < this)
-            });
+        let first_reported = self.reports_of(&fingerprint).first().map(|report| report.recorded_at);
         let allowed = allowance_reason(allowances, &fingerprint, &artifact.name);
         let first_started_at = self.first_starts.get(&position).copied();
         let first_started_at = first_started_at
@@ -150,6 +178,24 @@ impl Batch {
             started,
             first_reported.map(Micros::seconds),
         );
+        KnownOrigin { first_started_at, allowed, origin }
+    }
+
+    /// What is known of the artifact with this origin.
+    fn provenance(
+        &self,
+        reader: &Reader<'_>,
+        shown: Shown<'_>,
+        artifact: &SnapshotArtifact,
+        known: KnownOrigin,
+    ) -> Result<ArtifactProvenance, Failure> {
+        let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
+        let reports = self.reports_of(&fingerprint);
+        let is_unchanged = artifact.runs() && !artifact.changed();
+        let updated = is_unchanged
+            && shown.entries.is_some_and(|(before, this)| {
+                reports.iter().any(|report| report.seq > before && report.seq < this)
+            });
         let mut deployments = Vec::new();
         // What was never reported has no flow that could have announced it.
         if !reports.is_empty() {
@@ -162,9 +208,9 @@ impl Batch {
         Ok(ArtifactProvenance {
             flows: flows.collect::<Result<_, _>>()?,
             deployments,
-            first_started_at,
-            origin,
-            allowed,
+            first_started_at: known.first_started_at,
+            origin: known.origin,
+            allowed: known.allowed,
             updated,
         })
     }
@@ -182,6 +228,13 @@ impl Batch {
         let details = details.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         reader.report_record(reports, first.recorded_at, details)
     }
+}
+
+/// The fingerprints of these artifacts, as SQLite gets them.
+fn fingerprints<'a>(
+    artifacts: impl Iterator<Item = &'a SnapshotArtifact>,
+) -> Json<BTreeSet<String>> {
+    Json(artifacts.filter_map(|it| it.fingerprint).map(|it| it.to_string()).collect())
 }
 
 /// The reports of an artifact by each flow, in the order of their first ones.

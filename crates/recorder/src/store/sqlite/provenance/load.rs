@@ -97,7 +97,7 @@ impl Reader<'_> {
     /// The first and the latest reports by each flow of these artifacts, the earliest first.
     pub(super) fn reports_of_all(
         &self,
-        fingerprints: &Json<Vec<String>>,
+        fingerprints: &Json<BTreeSet<String>>,
     ) -> rusqlite::Result<Vec<ReportRow>> {
         let mut reports: Vec<_> = self
             .connection

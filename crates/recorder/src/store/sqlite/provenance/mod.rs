@@ -354,7 +354,13 @@ impl ProvenanceStore for SqliteStore {
         self.read_provenance(&question, org, ReadSize::Large, move |reader| {
             let Reader { connection, org, org_id, .. } = *reader;
             let environment_id = find_active(connection, org, &environment)?.id;
-            let shown = Shown { org_id, environment_id, environment: &environment, entries: None };
+            let shown = Shown {
+                org_id,
+                environment_id,
+                environment: &environment,
+                entries: None,
+                origins: None,
+            };
             add_provenance(connection, shown, &mut artifacts)?;
             Ok(artifacts)
         })

@@ -1,7 +1,7 @@
 //! What was reported, with the states that follow from it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
 
     /// The first and the latest reports of the artifact by each flow, the earliest first.
     pub(super) fn reports_of(&self, fingerprint: &str) -> rusqlite::Result<Vec<ReportRow>> {
-        self.reports_of_all(&Json(vec![fingerprint.to_owned()]))
+        self.reports_of_all(&Json(BTreeSet::from([fingerprint.to_owned()])))
     }
 
     /// The attestations that are bound to the artifact of these reports, the earliest first.

@@ -185,8 +185,20 @@ proptest! {
         // Each several times, so that there is more than one batch.
         let mut many: Vec<_> = all.iter().cycle().take(all.len() * 11).cloned().collect();
         many.extend(all.iter().cycle().take(if all.is_empty() { 0 } else { BATCH_SIZE }).cloned());
-        let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+        let shown = Shown { org_id, environment_id, environment: "prod", entries: None, origins: None };
         add_provenance(&connection, shown, &mut many).unwrap();
+        for origins in [&[Origin::Rogue][..], &[Origin::Known, Origin::Late], &[]] {
+            let mut some: Vec<_> =
+                all.iter().map(|it| SnapshotArtifact { provenance: None, ..it.clone() }).collect();
+            add_provenance(&connection, Shown { origins: Some(origins), ..shown }, &mut some).unwrap();
+            for (some, artifact) in some.iter().zip(&many) {
+                let known = artifact.provenance.as_ref();
+                prop_assert_eq!(
+                    some.provenance.as_ref(),
+                    known.filter(|known| origins.contains(&known.origin))
+                );
+            }
+        }
         for artifact in many {
             // Nothing is kept from one artifact to the next.
             let reader = Reader::new(&connection, "acme", org_id);
@@ -246,7 +258,8 @@ async fn provenance_of_150_artifacts_takes_as_many_statements_as_that_of_one() {
     let add_to = |most: usize| {
         let mut some: Vec<_> = all.iter().take(most).cloned().collect();
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
-            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            let shown =
+                Shown { org_id, environment_id, environment: "prod", entries: None, origins: None };
             add_provenance(connection, shown, &mut some).unwrap();
         });
         assert!(some.iter().all(|it| it.provenance.as_ref().unwrap().flows.len() == 1));
@@ -257,6 +270,14 @@ async fn provenance_of_150_artifacts_takes_as_many_statements_as_that_of_one() {
     // A first start, a report, a trail, an attestation and an entry of each, seven flows, and two that
     // do not depend on them.
     assert_eq!(rows, 5 * running.len() + 7 + 2);
+    // If none of them is wanted, only their origins are read.
+    let mut none = all.clone();
+    let (_, rows) = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
+        let origins = Some(&[Origin::Rogue][..]);
+        let shown = Shown { org_id, environment_id, environment: "prod", entries: None, origins };
+        add_provenance(connection, shown, &mut none).unwrap();
+    });
+    assert_eq!(rows, 2 * running.len() + 2);
 }
 
 #[tokio::test]
@@ -280,7 +301,8 @@ async fn rows_read_for_an_artifact_do_not_grow_with_the_number_of_trails_that_re
     let read = || {
         let mut artifact = [running_artifact(&path)];
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
-            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            let shown =
+                Shown { org_id, environment_id, environment: "prod", entries: None, origins: None };
             add_provenance(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
             let fingerprint = fingerprint(1);
@@ -336,7 +358,8 @@ async fn rows_read_for_an_artifact_do_not_grow_with_attestations_of_others_in_it
         let mut artifact = [running_artifact(&path)];
         let mut attestations = 0;
         let counted = count_statements_and_rows(&path, |connection, (org_id, environment_id)| {
-            let shown = Shown { org_id, environment_id, environment: "prod", entries: None };
+            let shown =
+                Shown { org_id, environment_id, environment: "prod", entries: None, origins: None };
             add_provenance(connection, shown, &mut artifact).unwrap();
             let reader = Reader::new(connection, "acme", org_id);
             attestations = reader.search(&fingerprint(1)).unwrap().artifacts[0].attestations.len();
