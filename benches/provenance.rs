@@ -10,6 +10,7 @@
 #[path = "../crates/recorder/benches/reports/mod.rs"]
 mod reports;
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,16 +22,21 @@ use envsnap::recorder::store::provenance::{
     ArtifactQuery, ArtifactSelector, FlowFilter, ProvenanceStore as _,
 };
 use envsnap::recorder::{Access, SqliteStore, serve};
+use envsnap::snapshot::Fingerprint;
+use envsnap_model::provenance::Origin;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
+use reports::{ARTIFACTS, FIRST_START, ORG, clock, fingerprint, median, rate, report, settings};
 
 /// Flows over which the artifacts are spread evenly.
 const FLOW_COUNT: u64 = 20;
 /// The names of the attestations of each artifact.
 const ATTESTATION_NAMES: [&str; 5] = ["unit-test", "coverage", "scan", "review", "sbom"];
+
+/// How many containers in each snapshot run what no flow reports: the first ones.
+const ROGUE_ARTIFACTS: u64 = 3;
 
 /// How many tasks write reports concurrently, so that one transaction of the store commits many reports.
 const CONCURRENT_WRITERS: u64 = 64;
@@ -58,12 +64,16 @@ fn report_details(number: u64) -> Details {
     Details::new(details).expect("is an object")
 }
 
-/// Reports artifact `number` in a trail of its own, with all its attestations. Its fingerprint is that of
-/// version `number / ARTIFACTS` of a container in the snapshots.
+/// The fingerprint of artifact `number`: of version `number / ARTIFACTS` of a container in the snapshots.
+fn fingerprint_of(number: u64) -> Fingerprint {
+    fingerprint(number % ARTIFACTS + ROGUE_ARTIFACTS, number / ARTIFACTS)
+}
+
+/// Reports artifact `number` in a trail of its own, with all its attestations.
 async fn report_artifact_with_attestations(store: &SqliteStore, number: u64) {
     let (flow, trail) = (flow_name(number), commit_sha(number));
     let artifact = ArtifactReport {
-        fingerprint: fingerprint(number % ARTIFACTS, number / ARTIFACTS).to_string(),
+        fingerprint: fingerprint_of(number).to_string(),
         name: format!("service-{}:{}", number % ARTIFACTS, &trail[..7]),
         commit: trail.clone(),
         template_name: Some("service".to_owned()),
@@ -107,15 +117,16 @@ async fn report_all_artifacts(store: &SqliteStore, count: u64) {
     println!("artifacts and attestations: {:.0}/s", rate(writes, began.elapsed()));
 }
 
-/// Creates environment `name` and records this many snapshots of it. Returns how long recording took.
-async fn record_snapshots(store: &SqliteStore, name: &str, snapshots: u64) -> Duration {
-    store.save_environment(ORG, settings(name), true, "bench").await.expect("saves");
+/// Records the reports with these numbers to environment `name`, each of which makes a snapshot. Returns how
+/// many there were a second.
+async fn record_snapshots(store: &SqliteStore, name: &str, steps: Range<u64>) -> f64 {
+    let count = steps.end - steps.start;
     let began = Instant::now();
-    for step in 0..snapshots {
+    for step in steps {
         let report = Report::new(&report(step)).expect("is not too large");
         store.record_report(ORG, name, report, "bench").await.expect("is recorded");
     }
-    began.elapsed()
+    rate(count, began.elapsed())
 }
 
 /// Runs `query` 50 times, and prints its median duration.
@@ -132,7 +143,7 @@ async fn print_median_time<T>(label: &str, mut query: impl AsyncFnMut() -> T) {
 /// Prints how long queries of the store take. `count` artifacts were reported.
 async fn time_store_queries(store: &SqliteStore, count: u64) {
     let middle = count / 2;
-    let fingerprint = fingerprint(middle % ARTIFACTS, middle / ARTIFACTS).to_string();
+    let fingerprint = fingerprint_of(middle).to_string();
     let query_for = |selector| ArtifactQuery {
         flow: flow_name(middle),
         selector,
@@ -153,8 +164,14 @@ async fn time_store_queries(store: &SqliteStore, count: u64) {
         store.search(ORG, &commit_sha(middle)[..9]).await.expect("is found")
     })
     .await;
-    print_median_time("rogue: a snapshot with the provenance of 200 artifacts", async || {
+    print_median_time("a snapshot with the provenance of 200 artifacts", async || {
         store.snapshots(ORG, ["prod".parse().expect("is one")], drop).await.expect("is there");
+    })
+    .await;
+    print_median_time("rogue: those of its artifacts that have no known origin", async || {
+        let without = Origin::ALL.into_iter().filter(|origin| *origin != Origin::Known).collect();
+        let wanted = "prod".parse().expect("is one");
+        store.snapshot_with_origins(ORG, wanted, without, drop).await.expect("is there");
     })
     .await;
     print_median_time("the flows", async || {
@@ -200,16 +217,23 @@ fn run_and_time_command(command: &mut Command) -> Duration {
 
 /// Fills a new store at `path`, and prints how fast writing and reading it are.
 async fn run(path: &Path, count: u64, snapshots: u64) {
-    let store = SqliteStore::open(path).expect("opens").with_clock(clock());
-    let before = snapshots / 10;
-    let rate_without_provenance = rate(before, record_snapshots(&store, "before", before).await);
+    // Artifacts are reported before they start, at a second for each report or a little more.
+    let start = FIRST_START.saturating_sub_unsigned(20 * count).cast_unsigned();
+    let store = SqliteStore::open(path).expect("opens").with_clock(clock(start));
+    for name in ["before", "prod"] {
+        store.save_environment(ORG, settings(name), true, "bench").await.expect("saves");
+    }
+    // Of histories of the same length, since a longer one makes reports slower.
+    let compared = snapshots / 10;
+    let rate_without_provenance = record_snapshots(&store, "before", 0..compared).await;
     println!("reports before there was any provenance: {rate_without_provenance:.0}/s");
     report_all_artifacts(&store, count).await;
-    let rate_with_provenance = rate(snapshots, record_snapshots(&store, "prod", snapshots).await);
+    let rate_with_provenance = record_snapshots(&store, "prod", 0..compared).await;
     println!(
         "reports with it: {rate_with_provenance:.0}/s, {:.2} times as many",
         rate_with_provenance / rate_without_provenance
     );
+    record_snapshots(&store, "prod", compared..snapshots).await;
     time_store_queries(&store, count).await;
     time_cli_commands(store, snapshots / 2).await;
 }

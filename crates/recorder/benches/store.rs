@@ -19,7 +19,7 @@ use envsnap_recorder::store::sqlite::{SqliteStore, verify};
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
-use reports::{ARTIFACTS, ORG, clock, fingerprint, median, rate, report, settings};
+use reports::{ARTIFACTS, FIRST_START, ORG, clock, fingerprint, median, rate, report, settings};
 
 /// Environments that are reported concurrently.
 const ENVIRONMENTS: u64 = 64;
@@ -27,7 +27,8 @@ const REPORTS_PER_ENVIRONMENT: u64 = 100;
 
 /// Reports per second, of many environments at once, every second one changed.
 async fn measure_concurrent_reports(path: &Path) -> f64 {
-    let store = SqliteStore::open(path).expect("opens").with_clock(clock());
+    let store =
+        SqliteStore::open(path).expect("opens").with_clock(clock(FIRST_START.cast_unsigned()));
     for environment in 0..ENVIRONMENTS {
         let settings = settings(&format!("env-{environment}"));
         store.save_environment(ORG, settings, true, "bench").await.expect("saves");
@@ -104,7 +105,8 @@ fn measure_plain_sql(path: &Path) -> f64 {
 /// Records so many changed snapshots of one environment, and prints how long that, reading them and
 /// verifying them take.
 async fn print_timings_of_long_history(path: &Path, snapshots: u64) {
-    let store = SqliteStore::open(path).expect("opens").with_clock(clock());
+    let store =
+        SqliteStore::open(path).expect("opens").with_clock(clock(FIRST_START.cast_unsigned()));
     store.save_environment(ORG, settings("prod"), true, "bench").await.expect("saves");
     let began = Instant::now();
     for step in 0..snapshots {

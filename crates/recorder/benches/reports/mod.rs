@@ -8,6 +8,8 @@ use envsnap_recorder::domain::{Clock, EnvironmentSettings, ReportEntry};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) const ORG: &str = "acme";
+/// When the first artifacts start, in seconds since the Unix epoch.
+pub(crate) const FIRST_START: i64 = 1_661_161_157;
 /// Artifacts in each report.
 pub(crate) const ARTIFACTS: u64 = 200;
 
@@ -32,7 +34,7 @@ pub(crate) fn report(step: u64) -> Vec<ReportEntry> {
                 cluster_name: Some("app".into()),
                 service_name: Some(format!("service-{artifact}").into()),
                 digests: vec![(name.into(), Some(fingerprint(artifact, version)))],
-                started_at: 1_661_161_157 + i64::try_from(version).unwrap_or(0),
+                started_at: FIRST_START + i64::try_from(version).unwrap_or(0),
                 origin: None,
             }
         })
@@ -51,9 +53,10 @@ pub(crate) fn settings(name: &str) -> EnvironmentSettings {
     }
 }
 
-/// A clock that advances by one second each time it is read.
-pub(crate) fn clock() -> Clock {
-    let seconds = AtomicU64::new(1_661_161_162);
+/// A clock that shows this time in seconds since the Unix epoch, and advances by one second each time it is
+/// read.
+pub(crate) fn clock(start: u64) -> Clock {
+    let seconds = AtomicU64::new(start);
     #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
     Clock::from_fn(move || seconds.fetch_add(1, Ordering::SeqCst) as f64)
 }
