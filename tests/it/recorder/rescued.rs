@@ -199,7 +199,8 @@ async fn rescued_copy_with_schema_version_1_is_complete_and_upgraded_by_a_start(
     assert!(said.contains("is a complete copy that a recorder saved"), "{said}");
     put_in_place(&file);
     let verified = on("verify", &file, &[]);
-    assert!(text(&verified.stderr).contains("Upgrade it with: envsnap serve"), "{verified:?}");
+    let upgrade = format!("Upgrade it with: envsnap serve --db '{}'", file.display());
+    assert!(text(&verified.stderr).contains(&upgrade), "{verified:?}");
     // A backup before the upgrade.
     let backup = folder.path().join("backup.db");
     let made = on("backup", &file, &[backup.to_str().unwrap()]);

@@ -103,6 +103,12 @@ pub enum ProofError {
     /// The file is not a bundle.
     #[error("{file} is not a proof bundle, or was damaged or truncated: {reason}")]
     NotABundle { file: String, reason: String },
+    /// The file is a SQLite database.
+    #[error(
+        "{file} is a SQLite file, not a proof bundle. If it is a recorder's file, verify it with: envsnap verify \
+         --db '{file}'"
+    )]
+    Database { file: String },
     /// Another version of this program made it.
     #[error(
         "the bundle has format {found}, and this version of envsnap verifies format {FORMAT}. Use the version \

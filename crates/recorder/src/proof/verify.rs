@@ -67,6 +67,10 @@ async fn verify(
     if !std::fs::metadata(path).map_err(reading)?.is_file() {
         return Err(not_a_bundle("it is not a regular file".to_owned()));
     }
+    let mut start = [0; SQLITE_MAGIC.len()];
+    if read_start(path, &mut start).is_ok() && start == SQLITE_MAGIC {
+        return Err(ProofError::Database { file: name });
+    }
     let mut archive = ArchiveReader::new(File::open(path).map_err(reading)?, &name)?;
     let scope: Scope = serde_json::from_slice(&archive.read(SCOPE, MAX_SMALL_BYTES)?)
         .map_err(|error| not_a_bundle(format!("{SCOPE}: {error}")))?;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use rusqlite::Connection;
+
 use super::{Bundle, recorder_with_one_day, verify};
 
 #[tokio::test]
@@ -35,6 +37,16 @@ async fn bundle_that_claims_40_gib_or_is_a_pipe_is_rejected_without_being_read_w
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let refused = verify(&pipe, &[]).await.failed();
     assert!(refused.contains("it is not a regular file"), "{refused}");
+}
+
+#[tokio::test]
+async fn sqlite_file_in_place_of_a_bundle_is_refused_with_the_command_that_verifies_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("snapshots.db");
+    Connection::open(&database).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
+    let refused = verify(&database, &[]).await.failed();
+    let remedy = format!("verify it with: envsnap verify --db '{}'", database.display());
+    assert!(refused.contains(&remedy), "{refused}");
 }
 
 /// The bundle up to and with the tar header of its ledger, which claims this size.

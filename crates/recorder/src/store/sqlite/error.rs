@@ -384,7 +384,7 @@ pub enum StoreError {
     /// The file was written by an older version of this program, and cannot be read as it is.
     #[error(
         "the snapshot file {file} has version {found}, and this program reads version {known}. \
-         Upgrade it with: envsnap serve"
+         Upgrade it with: envsnap serve --db '{file}'"
     )]
     Older {
         file: String,
