@@ -64,9 +64,10 @@ fn report_details(number: u64) -> Details {
     Details::new(details).expect("is an object")
 }
 
-/// The fingerprint of artifact `number`: of version `number / ARTIFACTS` of a container in the snapshots.
+/// The fingerprint of artifact `number`, which is a version of a container in the snapshots.
 fn fingerprint_of(number: u64) -> Fingerprint {
-    fingerprint(number % ARTIFACTS + ROGUE_ARTIFACTS, number / ARTIFACTS)
+    let built = ARTIFACTS - ROGUE_ARTIFACTS;
+    fingerprint(ROGUE_ARTIFACTS + number % built, number / built)
 }
 
 /// Reports artifact `number` in a trail of its own, with all its attestations.
@@ -217,13 +218,15 @@ fn run_and_time_command(command: &mut Command) -> Duration {
 
 /// Fills a new store at `path`, and prints how fast writing and reading it are.
 async fn run(path: &Path, count: u64, snapshots: u64) {
-    // Artifacts are reported before they start, at a second for each report or a little more.
-    let start = FIRST_START.saturating_sub_unsigned(20 * count).cast_unsigned();
+    // Long enough before the first start for what is reported before it: a report may read the clock, which
+    // advances by a second then, more than once.
+    let reports = count * (1 + ATTESTATION_NAMES.len() as u64) + snapshots;
+    let start = FIRST_START.saturating_sub_unsigned(4 * reports).cast_unsigned();
     let store = SqliteStore::open(path).expect("opens").with_clock(clock(start));
     for name in ["before", "prod"] {
         store.save_environment(ORG, settings(name), true, "bench").await.expect("saves");
     }
-    // Of histories of the same length, since a longer one makes reports slower.
+    // Histories of the same length are compared, since a longer one makes reports slower.
     let compared = snapshots / 10;
     let rate_without_provenance = record_snapshots(&store, "before", 0..compared).await;
     println!("reports before there was any provenance: {rate_without_provenance:.0}/s");

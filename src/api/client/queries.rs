@@ -194,7 +194,7 @@ impl EnvironmentClient<'_> {
     }
 
     /// The snapshot that `expression` means, with only those of its artifacts that have one of these
-    /// origins; with all if there are no `origins`, or if the server does not know them.
+    /// origins; with all if there are no `origins`, or if the server does not know this parameter.
     ///
     /// # Errors
     /// There is no such snapshot, or the server does not return it.

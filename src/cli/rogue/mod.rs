@@ -15,9 +15,6 @@ use crate::api::ServerApi as _;
 use crate::api::wire::RecordedSnapshot;
 use finding::Finding;
 
-const WITHOUT_KNOWN_ORIGIN: [Origin; 4] =
-    [Origin::Rogue, Origin::Late, Origin::Unknown, Origin::Allowed];
-
 /// List what runs that no pipeline had reported when it started
 ///
 /// rogue: no pipeline has reported it. late: one did, but only after it had started. unknown: it has no
@@ -55,9 +52,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let SnapshotName { environment, expression, .. } = &snapshot;
     let connection = args.connect().await?;
     let client = connection.client.environment(environment, None);
-    // Evidence is only looked at of artifacts with a known origin.
-    let origins = if evidence { &[][..] } else { &WITHOUT_KNOWN_ORIGIN };
-    let recorded = client.snapshot_with_origins(expression, origins).await?.document;
+    // Those with a known origin are only listed for their evidence.
+    let origins = Origin::ALL.into_iter().filter(|origin| !evidence && *origin != Origin::Known);
+    let origins: Vec<_> = origins.collect();
+    let recorded = client.snapshot_with_origins(expression, &origins).await?.document;
     let is_derived = recorded.running().any(|artifact| artifact.origin.is_none());
     let any_allowed = recorded
         .running()
@@ -72,9 +70,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         .running()
         .map(|artifact| Finding::new(artifact, environment, &allowances, &first_reports))
         .collect();
-    // A server that returns only some artifacts counts all of them.
-    let count: u64 = recorded.artifact_compliance_count.values().sum();
-    let count = findings.len().max(usize::try_from(count)?);
+    // A recorder that returned only some artifacts counts all that run.
+    let count = if evidence || is_derived {
+        findings.len() as u64
+    } else {
+        recorded.artifact_compliance_count.values().copied().fold(0, u64::saturating_add)
+    };
     if registry {
         registry::look_up_rogue_images(&connection.client, &mut findings).await;
     }

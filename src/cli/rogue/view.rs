@@ -36,8 +36,8 @@ const CSV_COLUMNS: [Column; 11] = [
 pub(super) struct RogueReport<'a> {
     pub(super) snapshot: &'a str,
     pub(super) findings: &'a [Finding<'a>],
-    /// Of all that runs.
-    pub(super) count: usize,
+    /// How many artifacts run.
+    pub(super) count: u64,
     /// Evidence was looked at.
     pub(super) evidence: bool,
     /// The server does not say where artifacts come from.

@@ -164,7 +164,10 @@ async fn rogue_derives_origins_from_flows_if_the_server_returns_none() {
             "ecs_context": {"task_arn": "t", "cluster_name": "app", "service_name": "web"},
         })
     };
-    let snapshot = json!({"index": 7, "type": "ECS", "timestamp": 1_661_161_200, "artifacts": [
+    // What this server counts is not known.
+    let counts = json!({"true": u64::MAX, "false": 1, "null": 3});
+    let snapshot = json!({"index": 7, "type": "ECS", "timestamp": 1_661_161_200,
+        "artifact_compliance_count": counts, "artifacts": [
         artifact("web:1", &digest(1), json!([{"flow_name": "web"}])),
         artifact("miner:1", &digest(2), json!([])),
         artifact("tool:1", &digest(3), json!([])),
@@ -189,6 +192,15 @@ async fn rogue_derives_origins_from_flows_if_the_server_returns_none() {
     ] {
         assert!(shown.contains(line), "no {line:?} in {shown}");
     }
+    let query = "?origin=allowed&origin=late&origin=unknown&origin=rogue";
+    let path = "/api/v2/snapshots/acme/aws-prod/-1";
+    assert_eq!(server.received()[0].path, format!("{path}{query}"));
+    for document in [&snapshot, &allowed, &reported] {
+        server.then_json(200, document);
+    }
+    let before = server.received().len();
+    output_with_findings(ask_at(&server.url, &["rogue", "aws-prod", "--evidence"]).await);
+    assert_eq!(server.received()[before].path, path);
     server.then_json(200, &snapshot);
     let error = ask_at(&server.url, &["missing", "aws-prod"]).await.failed();
     assert!(error.contains("keeps no announced deployments"), "{error}");

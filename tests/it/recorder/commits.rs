@@ -62,7 +62,10 @@ async fn stop(recorder: &Process, file: &Path) {
             {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let locked = second_program::locked_bytes(id, &beside(file, "-shm"));
+            // An entry may be missing in one reading, if other processes unlock files meanwhile.
+            let read = |_| second_program::locked_bytes(id, &beside(file, "-shm"));
+            let locked: Vec<_> = (0..3).flat_map(read).collect();
+            assert!(!locked.is_empty(), "SQLite locks a byte while it has the file open");
             if !locked.iter().any(|first| WAL_LOCKS.contains(first)) {
                 break;
             }

@@ -67,6 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_origins_are_listed_in_their_order() {
+        assert!(Origin::ALL.is_sorted_by(|one, next| one < next));
+        assert_eq!(Origin::ALL.len(), Rogue as usize + 1);
+    }
+
+    #[test]
     fn origin_follows_from_first_start_first_report_allowance_and_digest() {
         let cases = [
             (true, false, 100.0, Some(99.0), Known),

@@ -138,9 +138,11 @@ pub struct SnapshotRecord {
     pub gaps: Vec<ReportGap>,
     /// The type of its environment.
     pub environment_type: String,
-    /// How many artifacts run in it, also if `artifacts` are only some of them.
+    /// How many artifacts run in it, also if it is partial.
     pub running_count: u64,
-    /// What runs, latest start first, then what exited with it: all, or those of some origins.
+    /// Only artifacts of some origins are in `artifacts`.
+    pub is_partial: bool,
+    /// What runs, latest start first, then what exited with it.
     pub artifacts: Vec<SnapshotArtifact>,
 }
 

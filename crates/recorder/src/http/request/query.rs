@@ -87,8 +87,8 @@ impl Parameters {
         found.map_err(|problem| self.add_error(name, problem)).ok()
     }
 
-    /// Those of `choices` that a parameter names, which may be repeated; `None` if it is not given.
-    /// Records a problem if a value names none.
+    /// Those of `choices` that a parameter names, which may be repeated; `None` if it names none. Records a
+    /// problem for each value that is not one of them.
     pub(crate) fn choices<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
         let found: Vec<_> = self.all(name).map(|value| find_choice(value, choices)).collect();
         let mut chosen = Vec::new();

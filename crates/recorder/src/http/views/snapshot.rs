@@ -16,7 +16,7 @@ use envsnap_model::wire::{
     SnapshotEntry,
 };
 
-/// A snapshot of more artifacts shows less of the provenance of each and no links to the AWS console, so
+/// A document with more artifacts has less of the provenance of each and no links to the AWS console, so
 /// that clients can read it.
 const MANY_ARTIFACTS: usize = 500;
 
@@ -28,7 +28,9 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
     let html_url = html_url(org, environment, snapshot.index);
     let artifacts = snapshot.artifacts;
     let are_many = artifacts.len() > MANY_ARTIFACTS;
-    let previous = PreviousArtifacts::new(if are_many { &[] } else { &artifacts });
+    // What an artifact replaced may be among those that were left out.
+    let has_diffs = !are_many && !snapshot.is_partial;
+    let previous = PreviousArtifacts::new(if has_diffs { &artifacts } else { &[] });
     let mut artifacts: Vec<_> = artifacts
         .into_iter()
         .map(|stored| {
@@ -202,6 +204,7 @@ mod tests {
             next_recorded_at: None,
             environment_type: "ECS".to_owned(),
             running_count: artifacts.iter().filter(|artifact| artifact.runs()).count() as u64,
+            is_partial: false,
             artifacts,
         };
         snapshot("acme", "aws-prod", stored)

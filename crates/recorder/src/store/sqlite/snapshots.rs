@@ -326,6 +326,7 @@ impl<'a> History<'a> {
             gaps: span.gaps,
             environment_type: self.environment_type.clone(),
             running_count,
+            is_partial: origins.is_some(),
             artifacts,
         })
     }
@@ -411,8 +412,7 @@ pub(super) fn sort_artifacts(artifacts: &mut [SnapshotArtifact]) {
 }
 
 /// The snapshots that the expressions `wanted` resolve to, with the artifacts that have one of `origins`, or
-/// with all; `None` if `size` is small and one of them has
-/// too many artifacts for that.
+/// with all. `None` if `size` is small and one of them has too many artifacts for that.
 pub(super) fn find_snapshots<const N: usize>(
     connection: &Connection,
     now: Micros,

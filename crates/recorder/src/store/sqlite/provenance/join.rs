@@ -52,7 +52,7 @@ pub(in super::super) struct Shown<'a> {
     /// The entries of the snapshot before and of this one, between which provenance that was
     /// reported is new in it.
     pub(in super::super) entries: Option<(i64, i64)>,
-    /// Only artifacts that have one of these origins get their provenance; all do without any.
+    /// Only artifacts that have one of these origins get their provenance; `None`: all do.
     pub(in super::super) origins: Option<&'a [Origin]>,
 }
 
@@ -75,16 +75,16 @@ pub(in super::super) fn add_provenance<'a>(
             if has_reports { Batch::read(&reader, shown, artifacts)? } else { Batch::default() };
         let mut wanted = Vec::with_capacity(artifacts.len());
         for (position, artifact) in artifacts.iter_mut().enumerate() {
-            let known = batch.known_origin(position, artifact, &allowances);
-            if shown.origins.is_none_or(|origins| origins.contains(&known.origin)) {
-                wanted.push((artifact, known));
+            let derived = batch.derive_origin(position, artifact, &allowances);
+            if shown.origins.is_none_or(|origins| origins.contains(&derived.origin)) {
+                wanted.push((artifact, derived));
             }
         }
-        if has_reports {
+        if has_reports && !wanted.is_empty() {
             batch.read_evidence(&reader, shown, wanted.iter().map(|(artifact, _)| &***artifact))?;
         }
-        for (artifact, known) in wanted {
-            let provenance = batch.provenance(&reader, shown, artifact, known)?;
+        for (artifact, derived) in wanted {
+            let provenance = batch.provenance(&reader, shown, artifact, derived)?;
             artifact.provenance = Some(Box::new(provenance));
         }
     }
@@ -92,7 +92,7 @@ pub(in super::super) fn add_provenance<'a>(
 }
 
 /// The origin of an artifact, and what it follows from.
-struct KnownOrigin {
+struct DerivedOrigin {
     /// In seconds since the Unix epoch.
     first_started_at: i64,
     /// Why it is allowed, if it is.
@@ -158,12 +158,12 @@ impl Batch {
     }
 
     /// The origin of the artifact, which is the one at this position.
-    fn known_origin(
+    fn derive_origin(
         &self,
         position: usize,
         artifact: &SnapshotArtifact,
         allowances: &[Allowance],
-    ) -> KnownOrigin {
+    ) -> DerivedOrigin {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
         let first_reported = self.reports_of(&fingerprint).first().map(|report| report.recorded_at);
         let allowed = allowance_reason(allowances, &fingerprint, &artifact.name);
@@ -178,7 +178,7 @@ impl Batch {
             started,
             first_reported.map(Micros::seconds),
         );
-        KnownOrigin { first_started_at, allowed, origin }
+        DerivedOrigin { first_started_at, allowed, origin }
     }
 
     /// What is known of the artifact with this origin.
@@ -187,7 +187,7 @@ impl Batch {
         reader: &Reader<'_>,
         shown: Shown<'_>,
         artifact: &SnapshotArtifact,
-        known: KnownOrigin,
+        derived: DerivedOrigin,
     ) -> Result<ArtifactProvenance, Failure> {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
         let reports = self.reports_of(&fingerprint);
@@ -208,9 +208,9 @@ impl Batch {
         Ok(ArtifactProvenance {
             flows: flows.collect::<Result<_, _>>()?,
             deployments,
-            first_started_at: known.first_started_at,
-            origin: known.origin,
-            allowed: known.allowed,
+            first_started_at: derived.first_started_at,
+            origin: derived.origin,
+            allowed: derived.allowed,
             updated,
         })
     }
