@@ -36,13 +36,28 @@ impl ArtifactPattern {
 
     /// The pattern in lower case, if it has all digits of a fingerprint.
     pub fn full_fingerprint(&self) -> Option<&str> {
-        self.fingerprint.as_deref().filter(|digits| digits.len() == FINGERPRINT_DIGITS)
+        self.fingerprint_prefix().filter(|digits| digits.len() == FINGERPRINT_DIGITS)
+    }
+
+    /// The first digits of a fingerprint, in lower case, if the pattern may be that.
+    pub fn fingerprint_prefix(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
+    /// A text that each name has in it that matches.
+    pub fn literal(&self) -> &str {
+        &self.literal
     }
 
     /// Whether the artifact with this fingerprint (`""` if unknown) and this name matches.
     pub fn matches(&self, fingerprint: &str, name: &str) -> bool {
         self.fingerprint.as_ref().is_some_and(|wanted| fingerprint.starts_with(wanted))
-            || (name.contains(&self.literal) && self.name.is_match(name))
+            || self.matches_name(name)
+    }
+
+    /// Whether an artifact with this name matches by it.
+    pub fn matches_name(&self, name: &str) -> bool {
+        name.contains(&self.literal) && self.name.is_match(name)
     }
 }
 

@@ -30,6 +30,10 @@ fn queries_of_running_artifacts_and_of_runs_use_an_index_without_table_scan() {
             "SEARCH interval USING PRIMARY KEY (org_id=? AND environment_id=? AND node=?)",
         ),
         (
+            super::runs::ARTIFACTS_BY_PREFIX.to_owned(),
+            "SEARCH artifact USING INDEX sqlite_autoindex_artifact_2 (org_id=? AND fingerprint>? AND fingerprint<?)",
+        ),
+        (
             super::runs::RUNS_OF_ARTIFACT.to_owned(),
             "SEARCH interval USING INDEX interval_by_artifact (org_id=? AND artifact_id=?)",
         ),
@@ -117,6 +121,7 @@ fn report_queries_by_fingerprint_and_commit_search_an_index_without_table_scan()
         "USING COVERING INDEX artifact_report_by_fingerprint (org_id=? AND fingerprint";
     for (sql, wanted) in [
         (provenance::reports_query(), by_fingerprint),
+        (provenance::first_reports_query(), by_fingerprint),
         (provenance::matches_query("fingerprint"), by_fingerprint),
         (
             provenance::matches_query("git_commit"),
@@ -127,7 +132,7 @@ fn report_queries_by_fingerprint_and_commit_search_an_index_without_table_scan()
         assert!(steps.iter().any(|step| step.contains(wanted)), "{steps:#?}");
         // Of the table nothing is read but what was found.
         for step in &steps {
-            let is_of_table = ["artifact_report", "report", "latest", "first", "next"]
+            let is_of_table = ["artifact_report", "report", "latest", "first", "next", "later"]
                 .iter()
                 .any(|name| step.split(' ').nth(1) == Some(name));
             assert!(!(is_of_table && step.starts_with("SCAN")), "{steps:#?}");

@@ -1,6 +1,6 @@
 //! When artifacts ran, over all history.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -41,6 +41,10 @@ pub(super) fn artifact_runs(
     Ok(runs)
 }
 
+/// Artifacts whose fingerprints are in a range.
+pub(super) const ARTIFACTS_BY_PREFIX: &str =
+    "SELECT id FROM artifact WHERE org_id = $1 AND fingerprint >= $2 AND fingerprint < $3";
+
 /// The row ids of the artifact with this full fingerprint, or else of all of which the fingerprint or a
 /// label matches.
 fn matching_artifacts(
@@ -53,20 +57,24 @@ fn matching_artifacts(
     {
         return Ok(BTreeSet::from([artifact]));
     }
-    let mut statement =
-        connection.prepare_cached("SELECT id, fingerprint FROM artifact WHERE org_id = $1")?;
-    let fingerprints: HashMap<i64, String> = statement
-        .query_map([org_id], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut statement = connection
-        .prepare_cached("SELECT artifact_id, label FROM artifact_label WHERE org_id = $1")?;
-    let mut rows = statement.query([org_id])?;
     let mut found = BTreeSet::new();
+    if let Some(prefix) = pattern.fingerprint_prefix() {
+        // The character after the last digit ends the range.
+        let mut statement = connection.prepare_cached(ARTIFACTS_BY_PREFIX)?;
+        for artifact in
+            statement.query_map(params![org_id, prefix, format!("{prefix}g")], |row| row.get(0))?
+        {
+            found.insert(artifact?);
+        }
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT artifact_id, label FROM artifact_label
+         WHERE org_id = $1 AND instr(label, $2) > 0",
+    )?;
+    let mut rows = statement.query(params![org_id, pattern.literal()])?;
     while let Some(row) = rows.next()? {
-        let artifact = row.get(0)?;
-        let fingerprint = fingerprints.get(&artifact).map_or("", |fingerprint| fingerprint);
-        if pattern.matches(fingerprint, row.get_ref(1)?.as_str()?) {
-            found.insert(artifact);
+        if pattern.matches_name(row.get_ref(1)?.as_str()?) {
+            found.insert(row.get(0)?);
         }
     }
     Ok(found)

@@ -401,6 +401,13 @@ async fn runs_of_an_artifact_are_found_by_fingerprint_and_by_label() {
     );
     let found = fixture.store.artifact_runs("acme", Some("prod"), pattern("02020")).await.unwrap();
     assert_eq!((found.len(), found[0].to), (1, Some((2, at(120)))));
+    // Nothing beyond the fingerprints that begin so; case does not matter.
+    let first = fixture.store.artifact_runs("acme", None, pattern("sha256:0101010")).await.unwrap();
+    assert_eq!(first, runs);
+    for text in ["00fff", "01011", "03"] {
+        let none = fixture.store.artifact_runs("acme", None, pattern(text)).await.unwrap();
+        assert!(none.is_empty(), "{text}");
+    }
     // All of its digits lead to it without a look at the others.
     let full = fixture.store.artifact_runs("acme", Some("prod"), pattern(&"02".repeat(32)));
     assert_eq!(full.await.unwrap(), found);

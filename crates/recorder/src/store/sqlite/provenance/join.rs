@@ -103,6 +103,8 @@ struct DerivedOrigin {
 /// What is recorded of some artifacts.
 #[derive(Default)]
 struct Batch {
+    /// When a flow first reported the artifact, by fingerprint.
+    first_reported: HashMap<String, Micros>,
     /// By fingerprint; the first one first.
     reports: HashMap<String, Vec<ReportRow>>,
     /// Flows and numbers, by fingerprint; the earliest first.
@@ -114,22 +116,36 @@ struct Batch {
 }
 
 impl Batch {
-    /// Reads what origins follow from: first starts and reports.
+    /// Reads what origins follow from: when the artifacts first started and were first reported.
     fn read(
         reader: &Reader<'_>,
         shown: Shown<'_>,
         artifacts: &[&mut SnapshotArtifact],
     ) -> Result<Self, Failure> {
+        let fingerprints = fingerprints(artifacts.iter().map(|artifact| &**artifact));
         let mut batch =
             Self { first_starts: first_starts(reader, shown, artifacts)?, ..Self::default() };
-        let fingerprints = fingerprints(artifacts.iter().map(|artifact| &**artifact));
-        for row in reader.reports_of_all(&fingerprints)? {
-            batch.reports.entry(row.fingerprint.clone()).or_default().push(row);
+        if shown.origins.is_some() {
+            batch.first_reported = reader.first_reported(&fingerprints)?;
+        } else {
+            batch.read_reports(reader, &fingerprints)?;
         }
         Ok(batch)
     }
 
-    /// Reads deployments, evidence and details of these artifacts, and drops the reports of others.
+    fn read_reports(
+        &mut self,
+        reader: &Reader<'_>,
+        fingerprints: &Json<BTreeSet<String>>,
+    ) -> rusqlite::Result<()> {
+        for row in reader.reports_of_all(fingerprints)? {
+            self.first_reported.entry(row.fingerprint.clone()).or_insert(row.recorded_at);
+            self.reports.entry(row.fingerprint.clone()).or_default().push(row);
+        }
+        Ok(())
+    }
+
+    /// Reads deployments, evidence and details of these artifacts, and their reports unless all were read.
     fn read_evidence<'a>(
         &mut self,
         reader: &Reader<'_>,
@@ -137,7 +153,9 @@ impl Batch {
         artifacts: impl Iterator<Item = &'a SnapshotArtifact>,
     ) -> Result<(), Failure> {
         let fingerprints = fingerprints(artifacts);
-        self.reports.retain(|fingerprint, _| fingerprints.0.contains(fingerprint));
+        if shown.origins.is_some() {
+            self.read_reports(reader, &fingerprints)?;
+        }
         let mut statement = reader.connection.prepare_cached(DEPLOYMENTS)?;
         let mut rows = statement.query(params![shown.org_id, fingerprints, shown.environment])?;
         while let Some(row) = rows.next()? {
@@ -165,7 +183,7 @@ impl Batch {
         allowances: &[Allowance],
     ) -> DerivedOrigin {
         let fingerprint = artifact.fingerprint.map(|it| it.to_string()).unwrap_or_default();
-        let first_reported = self.reports_of(&fingerprint).first().map(|report| report.recorded_at);
+        let first_reported = self.first_reported.get(&fingerprint).copied();
         let allowed = allowance_reason(allowances, &fingerprint, &artifact.name);
         let first_started_at = self.first_starts.get(&position).copied();
         let first_started_at = first_started_at

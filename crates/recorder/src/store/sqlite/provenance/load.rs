@@ -12,6 +12,7 @@ use super::rows::{
     ArtifactInTrail, AttestationRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW, SELECT_TRAIL,
     attestation, flow, report, trail,
 };
+use crate::domain::Micros;
 use crate::domain::provenance::ArtifactReported;
 
 /// The fields of an artifact report's details that responses with many artifacts use, and that they have if
@@ -65,6 +66,30 @@ pub(in super::super) fn reports_query() -> String {
     )
 }
 
+/// Selects the first report by each flow of the artifacts whose fingerprints are in a JSON array, in no
+/// particular order. Like [`reports_query`], it reads one row for each of them, however many there are.
+pub(in super::super) fn first_reports_query() -> String {
+    format!(
+        "WITH RECURSIVE found (fingerprint, flow_id, seq, recorded_at) AS (
+             SELECT first.fingerprint, first.flow_id, first.seq, first.recorded_at
+             FROM json_each(?2) AS wanted
+             CROSS JOIN artifact_report AS first ON first.org_id = ?1 AND first.seq = (
+                 SELECT seq FROM artifact_report
+                 WHERE org_id = ?1 AND fingerprint = wanted.value
+                 ORDER BY flow_id, seq LIMIT 1)
+             UNION ALL
+             SELECT next.fingerprint, next.flow_id, next.seq, next.recorded_at
+             FROM found
+             CROSS JOIN artifact_report AS next ON next.org_id = ?1 AND next.seq = (
+                 SELECT later.seq FROM artifact_report AS later
+                 WHERE later.org_id = ?1 AND later.fingerprint = found.fingerprint
+                   AND later.flow_id > found.flow_id
+                 ORDER BY later.flow_id, later.seq LIMIT 1)
+             LIMIT {MAX_ARTIFACT_FLOW_PAIRS})
+         SELECT fingerprint, seq, recorded_at FROM found"
+    )
+}
+
 /// Selects the flows whose ids are in a JSON array.
 pub(in super::super) fn flows_query() -> String {
     select_where_in_json(SELECT_FLOW, "id")
@@ -106,6 +131,22 @@ impl Reader<'_> {
             .collect::<rusqlite::Result<_>>()?;
         reports.sort_by_key(|report| report.seq);
         Ok(reports)
+    }
+
+    /// When each of these artifacts was first reported by any flow, by its fingerprint.
+    pub(super) fn first_reported(
+        &self,
+        fingerprints: &Json<BTreeSet<String>>,
+    ) -> rusqlite::Result<HashMap<String, Micros>> {
+        let mut statement = self.connection.prepare_cached(&first_reports_query())?;
+        let mut rows = statement.query(params![self.org_id, fingerprints])?;
+        let mut first: HashMap<String, (i64, Micros)> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let report = (row.get(1)?, Micros(row.get(2)?));
+            let earliest = first.entry(row.get(0)?).or_insert(report);
+            *earliest = report.min(*earliest);
+        }
+        Ok(first.into_iter().map(|(fingerprint, (_, at))| (fingerprint, at)).collect())
     }
 
     /// Caches the flows, trails and attestations of these reports with one query each, instead of one query
