@@ -248,14 +248,13 @@ struct Checksum {
 impl Checksum {
     /// Adds bytes to the checksum, a multiple of 8.
     fn add(&mut self, bytes: &[u8]) {
-        let word = |bytes: &[u8]| {
-            let word = be_u32(bytes);
-            if self.is_big_endian { word } else { word.swap_bytes() }
+        let word = |bytes| {
+            if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
         };
         let (mut first, mut second) = self.state;
-        for pair in bytes.chunks_exact(8) {
-            first = first.wrapping_add(word(&pair[..4])).wrapping_add(second);
-            second = second.wrapping_add(word(&pair[4..])).wrapping_add(first);
+        for &[a, b, c, d, e, f, g, h] in bytes.as_chunks().0 {
+            first = first.wrapping_add(word([a, b, c, d])).wrapping_add(second);
+            second = second.wrapping_add(word([e, f, g, h])).wrapping_add(first);
         }
         self.state = (first, second);
     }
