@@ -281,6 +281,7 @@ fn not_found_with_hint(message: &str) -> anyhow::Error {
         Some("Artifact") => {
             "envsnap artifact ls PIPELINE lists those of a pipeline, and envsnap trace COMMIT looks in all"
         }
+        Some("Allowance") => "envsnap allow --list lists those that exist, with their ids",
         Some("Trail") => "the first report to a trail makes it",
         _ => "envsnap env ls lists those that exist",
     };

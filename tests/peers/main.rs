@@ -22,6 +22,7 @@ mod provenance;
 mod questions;
 mod recorder;
 mod release;
+mod replay;
 mod reporter_comparison;
 mod reporters;
 mod rogue;

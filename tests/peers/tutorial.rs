@@ -269,6 +269,25 @@ async fn tutorial_commands_run_twice_and_queries_answer_the_same() {
         ]
     );
     let first = fixture.query_answers().await;
+    for (query, texts) in [
+        ("env get aws-prod#1", &[RUNNER_FINGERPRINT, OLD_RUNNER_FINGERPRINT, "16d9990"][..]),
+        ("env get aws-prod#2", &[RUNNER_FINGERPRINT, "16d9990"]),
+        ("env diff aws-prod#1 aws-prod#2", &[OLD_RUNNER_FINGERPRINT, "85d83c6"]),
+        ("artifact where runner", &[RUNNER_FINGERPRINT, OLD_RUNNER_FINGERPRINT]),
+        ("trace 16d9990", &[RUNNER_FINGERPRINT, "16d9990", "aws-prod"]),
+        ("kosli get snapshot aws-prod#1", &[RUNNER_FINGERPRINT, OLD_RUNNER_FINGERPRINT]),
+        ("kosli diff snapshots aws-prod#1 aws-prod#2", &[OLD_RUNNER_FINGERPRINT]),
+        ("kosli log environment aws-prod", &[RUNNER_FINGERPRINT, OLD_RUNNER_FINGERPRINT]),
+        ("kosli list artifacts --flow runner", &[RUNNER_FINGERPRINT, OLD_RUNNER_FINGERPRINT]),
+        ("kosli search 16d9990", &[RUNNER_FINGERPRINT]),
+    ] {
+        let (_, table, json) = first.iter().find(|(asked, ..)| asked == query).unwrap();
+        for text in texts {
+            assert!(json.to_string().contains(text), "{query}: {text}: {json}");
+            // Tables may cut it.
+            assert!(table.join("\n").contains(&text[..7]), "{query}: {text}: {table:#?}");
+        }
+    }
     fixture.report_ci_jobs().await;
     fixture.report_snapshot().await;
     for (first, second) in first.iter().zip(&fixture.query_answers().await) {

@@ -16,7 +16,7 @@ use crate::cli::server_args::ServerArgs;
 use crate::cli::{OutputFormat, print};
 
 /// The server's limit for a file that is attached to evidence.
-const MAX_ATTACHMENT_BYTES: u64 = 10_000_000;
+const MAX_ATTACHMENT_BYTES: u64 = 10 << 20;
 
 /// Kinds of evidence that are all reported to the path `system`, with the kind as `type_name`.
 const SYSTEM_KINDS: [&str; 2] = ["decision", "sbom"];

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 use super::build::BuildArgs;
+use crate::cli::escape::replace_invisible;
 use crate::cli::fingerprint::{ArtifactKind, fingerprint_of};
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
@@ -122,7 +123,8 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
             format!("{done:#}\n")
         }
         _ => format!(
-            "Reported {name} to pipeline {pipeline}, trail {trail}.\nSHA256: {fingerprint}\n"
+            "Reported {} to pipeline {pipeline}, trail {trail}.\nSHA256: {fingerprint}\n",
+            replace_invisible(&name)
         ),
     })?;
     Ok(())

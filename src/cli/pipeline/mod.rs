@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Checks a pipeline's name, which becomes part of a URL's path: ASCII letters, digits and `._~-`, and
+/// Checks the name of a pipeline or of a trail, which becomes part of a URL's path: ASCII letters, digits and `._~-`, and
 /// first a letter or digit.
 pub(super) fn pipeline_name(text: &str) -> Result<String, String> {
     let is_valid = text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -44,7 +44,7 @@ pub(super) fn pipeline_name(text: &str) -> Result<String, String> {
     if is_valid {
         return Ok(text.to_owned());
     }
-    Err("a pipeline's name has letters, digits and . _ ~ -, and begins with a letter or digit"
+    Err("the name of a pipeline or trail has letters, digits and . _ ~ -, and begins with a letter or digit"
         .to_owned())
 }
 

@@ -146,7 +146,7 @@ async fn invalid_allow_and_rogue_arguments_fail_with_the_reason() {
             "does not exist",
         ),
         (&["allow", "aws-prod", "--fingerprint", RUNNER, "--reason", "y"], "--name"),
-        (&["allow", "--remove", "1"], "1"),
+        (&["allow", "--remove", "1"], "envsnap allow --list lists"),
         (&["rogue", "none"], "envsnap env ls lists"),
     ] {
         let error = story.ask(arguments).await.failed();

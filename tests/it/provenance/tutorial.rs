@@ -179,7 +179,7 @@ async fn missing_artifacts_and_pipelines_and_invalid_names_fail_with_a_remedy() 
         (&["artifact", "get", "abcdef0"], "envsnap artifact where NAME looks for it"),
         (&["artifact", "get", "runner"], "5 to 64 hexadecimal digits"),
         (&["pipeline", "inspect", "none"], "envsnap pipeline ls lists"),
-        (&["pipeline", "create", "a/b"], "a pipeline's name has letters"),
+        (&["pipeline", "create", "a/b"], "the name of a pipeline or trail has letters"),
     ] {
         let error = story.ask(arguments).await.failed();
         assert!(error.contains(expected), "{arguments:?}: {error}");

@@ -2,6 +2,8 @@
 
 mod attachments;
 mod flows;
+mod form;
+mod recorded;
 mod repeats;
 mod replay;
 pub(crate) mod requests;

@@ -1,10 +1,11 @@
 //! The requests that the server's own client sent, one after the other.
 
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::requests::{Part, document, multipart};
+use super::form::multipart;
+use super::recorded::recorded_requests;
+use super::requests::document;
 use crate::recorder::server::Recorder;
 
 const ORG: &str = "cyber-dojo";
@@ -13,32 +14,6 @@ const RUNNER_FINGERPRINT: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da9
 /// The artifact to which the recorded attestations belong.
 const ATTESTED_FINGERPRINT: &str =
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-/// What client 2.43.1 sent: one JSON object a line, by the line of the original recording.
-const RECORDED_REQUESTS: &str = include_str!("requests.jsonl");
-
-/// A request of the client, with a body or with the parts of a form.
-#[derive(Deserialize)]
-struct RecordedRequest {
-    line: u32,
-    method: String,
-    path: String,
-    /// It is about something that the recorder does not keep.
-    #[serde(default)]
-    not_kept: bool,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    parts: Vec<RecordedPart>,
-}
-
-#[derive(Deserialize)]
-struct RecordedPart {
-    disposition: String,
-    #[serde(rename = "type")]
-    content_type: Option<String>,
-    data: String,
-}
 
 /// The line of a request that is refused, the status, and why.
 const REFUSED_REQUESTS: [(u32, u16, &str); 2] = [
@@ -85,30 +60,16 @@ async fn create_prerequisites(recorder: &Recorder, line: u32) {
     }
 }
 
-/// Sends a recorded request.
-async fn replay(recorder: &Recorder, request: &RecordedRequest) -> crate::recorder::server::Answer {
-    let method: Method = request.method.parse().unwrap();
-    if request.parts.is_empty() {
-        let body = request.body.clone().unwrap_or_default();
-        return recorder.send(method, &format!("/api/v2{}", request.path), Some("any"), body).await;
-    }
-    let parts: Vec<Part<'_>> = request
-        .parts
-        .iter()
-        .map(|part| (&*part.disposition, part.content_type.as_deref(), part.data.as_bytes()))
-        .collect();
-    recorder.send_parts(method, &request.path, multipart(&parts)).await
-}
-
 #[tokio::test]
 async fn recorded_client_requests_are_answered_200_or_201_and_501_if_not_kept() {
     let recorder = Recorder::start().await;
-    let requests: Vec<RecordedRequest> =
-        RECORDED_REQUESTS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests = recorded_requests();
     assert_eq!(requests.len(), 90);
     for request in &requests {
         create_prerequisites(&recorder, request.line).await;
-        let answer = replay(&recorder, request).await;
+        let (content_type, body) = request.body();
+        let (method, path) = (request.method.parse().unwrap(), format!("/api/v2{}", request.path));
+        let answer = recorder.send_typed(method, &path, &content_type, body).await;
         let (line, status) = (request.line, answer.status.as_u16());
         let refused = REFUSED_REQUESTS.iter().find(|(refused, ..)| *refused == line);
         match refused {

@@ -3,37 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::form::{Part, multipart, multipart_type};
 use crate::recorder::server::{Answer, Recorder};
 
 /// The git commit of reported artifacts.
 pub(in crate::recorder) const COMMIT: &str = "4d9c2bcb8922c2e98149143c1e7dc907197dbd3b";
-
-/// Between the parts of a form.
-const BOUNDARY: &str = "2abf8ab1c96d86f2dd901e1b8b026b2e";
-
-/// A part of a body: its content disposition, its type and its content.
-pub(in crate::recorder) type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
-
-/// The parts encoded as `multipart/form-data`.
-pub(in crate::recorder) fn multipart(parts: &[Part<'_>]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (disposition, content_type, content) in parts {
-        body.extend(format!("--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n").bytes());
-        if let Some(content_type) = content_type {
-            body.extend(format!("Content-Type: {content_type}\r\n").bytes());
-        }
-        body.extend(b"\r\n");
-        body.extend(*content);
-        body.extend(b"\r\n");
-    }
-    body.extend(format!("--{BOUNDARY}--\r\n").bytes());
-    body
-}
-
-/// The `Content-Type` of such a body.
-pub(in crate::recorder) fn multipart_type() -> String {
-    format!("multipart/form-data; boundary={BOUNDARY}")
-}
 
 /// A `multipart/form-data` body with JSON in its field `data_json`, and a file in the field of this name.
 pub(crate) fn document(json: &Value, file: Option<(&str, &[u8])>) -> Vec<u8> {

@@ -187,6 +187,8 @@ async fn artifact_reported_after_its_start_is_late_with_the_delay_until_it_is_al
         json!({"name_pattern": "*/*", "description": "all with a path"}),
         json!({"name_pattern": "*:*", "description": "all with a tag"}),
         json!({"name_pattern": "*@*", "description": "all with a digest"}),
+        json!({"name_pattern": "*.*", "description": "all with a dot"}),
+        json!({"name_pattern": "*io*", "description": "all with io"}),
         json!({"name_pattern": "nginx"}),
         json!({"name_pattern": "n", "artifact_fingerprint": digest(7), "description": "d"}),
     ] {

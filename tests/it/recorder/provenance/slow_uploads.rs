@@ -5,7 +5,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::requests::{document, multipart_type};
+use super::form::multipart_type;
+use super::requests::document;
 use crate::recorder::server::Recorder;
 
 const ANNOUNCED_BYTES: usize = 10 << 20;

@@ -278,3 +278,21 @@ fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksum_adds_words_in_the_byte_order_of_the_log() {
+        let bytes = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4];
+        let state = |is_big_endian| {
+            let mut checksum = Checksum { is_big_endian, state: (0, 0) };
+            checksum.add(&bytes);
+            checksum.state
+        };
+        // 0 + 1 + 0 and 0 + 2 + 1, then 1 + 3 + 3 and 3 + 4 + 7.
+        assert_eq!(state(true), (7, 14));
+        assert_eq!(state(false), (7 << 24, 14 << 24));
+    }
+}

@@ -13,7 +13,7 @@ use crate::http::request::Parameters;
 use crate::http::views::artifact_url;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
-use crate::text::pluralize;
+use crate::text::{pluralize, replace_invisible};
 use crate::web::artifact_name::truncate;
 use crate::web::form::urlencode;
 use crate::web::frame::Frame;
@@ -33,7 +33,8 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     Path(org): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let query = parameters.last("q").unwrap_or_default().trim();
+    let query = replace_invisible(parameters.last("q").unwrap_or_default().trim());
+    let query = &*query;
     if query.is_empty() {
         return Ok(page(&org, query, &html! { (search_hint()) }).into_response());
     }

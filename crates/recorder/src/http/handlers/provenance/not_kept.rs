@@ -9,10 +9,12 @@ use crate::http::request::discard;
 
 /// The paths of the hosted server's API about records that the recorder does not keep, and what they are
 /// about.
-const NOT_KEPT: [(&str, &str); 23] = [
+const NOT_KEPT: [(&str, &str); 25] = [
     ("/policies/{org}", "policies"),
     ("/policies/{org}/{name}", "policies"),
     ("/environments/{org}/{environment}/policies", "policies"),
+    ("/environments/{org}/{environment}/auditlog", "audit logs of environments"),
+    ("/environments/{org}/{environment}/deployments", "deployments below their environment"),
     ("/asserts/{org}/{*rest}", "policies, by which something could be asserted"),
     ("/controls/{org}", "controls"),
     ("/controls/{org}/{*rest}", "controls"),

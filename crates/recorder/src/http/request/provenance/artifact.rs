@@ -105,18 +105,39 @@ struct AllowanceFields {
     description: Option<Text<MAX_DESCRIPTION_BYTES>>,
 }
 
+/// How many letters or digits in a row a pattern with `*` has at least. Fewer are in nearly every image name.
+const MIN_LITERAL_CHARS: usize = 3;
+
+/// Whether the pattern has a `*`, and too little beside it to tell names from each other; or nothing
+/// but separators.
+fn matches_most_names(pattern: &str) -> bool {
+    let mut words = pattern.split(|c: char| !c.is_alphanumeric());
+    if pattern.contains('*') {
+        return words.all(|word| word.chars().count() < MIN_LITERAL_CHARS);
+    }
+    words.all(str::is_empty)
+}
+
 /// The environment is in the address.
 impl FromJson for AllowanceRequest {
     fn from_json(body: &[u8]) -> Result<Self, Error> {
         let fields: AllowanceFields = parse(body)?;
         let fingerprint: String = fields.artifact_fingerprint.map(Into::into).unwrap_or_default();
         let pattern: String = fields.name_pattern.map(Into::into).unwrap_or_default();
-        if pattern.is_empty() {
+        if pattern.is_empty() && fingerprint.is_empty() {
+            return Err(invalid("artifact_fingerprint", "is required, or name_pattern"));
+        } else if pattern.is_empty() {
             check_fingerprint("artifact_fingerprint", &fingerprint)?;
         } else if !fingerprint.is_empty() {
             return Err(invalid("name_pattern", "cannot be used with artifact_fingerprint"));
-        } else if pattern.bytes().all(|byte| b"*/:@".contains(&byte)) {
-            return Err(invalid("name_pattern", "must not allow every name"));
+        } else if matches_most_names(&pattern) {
+            return Err(invalid(
+                "name_pattern",
+                format!(
+                    "must not allow every name: beside '*' it needs {MIN_LITERAL_CHARS} letters or digits \
+                     in a row"
+                ),
+            ));
         }
         let reason: String = fields.description.map(Into::into).unwrap_or_default();
         if reason.is_empty() && !pattern.is_empty() {

@@ -1,12 +1,16 @@
 //! The bodies that report attestations.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::names::{check_attestation_name, check_fingerprint, check_template_name};
 use super::{MAX_LABEL_BYTES, check_common, details, fields};
-use crate::domain::provenance::{AttachmentFile, AttestationKind, AttestationReport, Details};
+use crate::domain::provenance::{
+    ATTESTATION_KINDS, AttachmentFile, AttestationKind, AttestationReport, Details,
+};
 use crate::domain::{Error, MAX_ENVIRONMENT_NAME_BYTES};
 use crate::http::request::json::{FromJson, invalid, parse};
 use crate::http::request::multipart::{FilePart, FromParts, Parts};
@@ -91,7 +95,11 @@ impl AttestationRequest {
 fn find_kind(path: &str, type_name: Option<&str>) -> Result<&'static AttestationKind, Error> {
     let mut kinds = AttestationKind::for_path(path).peekable();
     if kinds.peek().is_none() {
-        return Err(Error::NoSuchAddress);
+        let paths: BTreeSet<_> = ATTESTATION_KINDS.iter().map(|kind| kind.path).collect();
+        let paths = Vec::from_iter(paths).join(", ");
+        return Err(Error::bad_request(format!(
+            "There are no attestations of kind '{path}': they are {paths}, override"
+        )));
     }
     let found = kinds.find(|kind| match kind.type_name {
         None => true,

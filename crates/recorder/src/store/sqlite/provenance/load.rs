@@ -33,60 +33,51 @@ pub(super) const MAX_LATEST_REPORTS_PER_FLOW: u32 = 20;
 /// limit, SQLite's planner would expect more pairs than reports, and scan all reports.
 const MAX_ARTIFACT_FLOW_PAIRS: u32 = 20_000;
 
-/// Selects the first and the latest reports by each flow of the artifacts whose fingerprints are in a JSON
-/// array, in no particular order. A first report that is also among the latest is selected once. The
-/// number of rows read does not depend on how often an artifact was reported.
-pub(in super::super) fn reports_query() -> String {
+/// A table `first` of the first report by each flow of the artifacts whose fingerprints are in a JSON array.
+/// One row is read for each, however often an artifact was reported.
+fn first_reports() -> String {
     format!(
-        "WITH RECURSIVE reporter (fingerprint, flow_id) AS (
-             SELECT value, (
-                 SELECT min(flow_id) FROM artifact_report
-                 WHERE org_id = ?1 AND fingerprint = wanted.value)
+        "WITH RECURSIVE first (fingerprint, flow_id, seq, recorded_at) AS (
+             SELECT report.fingerprint, report.flow_id, report.seq, report.recorded_at
              FROM json_each(?2) AS wanted
-             UNION ALL
-             SELECT fingerprint, (
-                 SELECT min(next.flow_id) FROM artifact_report AS next
-                 WHERE next.org_id = ?1 AND next.fingerprint = reporter.fingerprint
-                   AND next.flow_id > reporter.flow_id)
-             FROM reporter WHERE flow_id IS NOT NULL LIMIT {MAX_ARTIFACT_FLOW_PAIRS})
-         SELECT report.seq, report.flow_id, report.trail_id, report.fingerprint, report.name,
-                report.git_commit, report.template_name, report.recorded_at
-         FROM reporter
-         CROSS JOIN artifact_report AS report ON report.org_id = ?1 AND report.seq IN (
-             SELECT * FROM (
-                 SELECT latest.seq FROM artifact_report AS latest
-                 WHERE latest.org_id = ?1 AND latest.fingerprint = reporter.fingerprint
-                   AND latest.flow_id = reporter.flow_id
-                 ORDER BY latest.seq DESC LIMIT {MAX_LATEST_REPORTS_PER_FLOW})
-             UNION ALL
-             SELECT min(first.seq) FROM artifact_report AS first
-             WHERE first.org_id = ?1 AND first.fingerprint = reporter.fingerprint
-               AND first.flow_id = reporter.flow_id)
-         WHERE reporter.flow_id IS NOT NULL"
-    )
-}
-
-/// Selects the first report by each flow of the artifacts whose fingerprints are in a JSON array, in no
-/// particular order. Like [`reports_query`], it reads one row for each of them, however many there are.
-pub(in super::super) fn first_reports_query() -> String {
-    format!(
-        "WITH RECURSIVE found (fingerprint, flow_id, seq, recorded_at) AS (
-             SELECT first.fingerprint, first.flow_id, first.seq, first.recorded_at
-             FROM json_each(?2) AS wanted
-             CROSS JOIN artifact_report AS first ON first.org_id = ?1 AND first.seq = (
+             CROSS JOIN artifact_report AS report ON report.org_id = ?1 AND report.seq = (
                  SELECT seq FROM artifact_report
                  WHERE org_id = ?1 AND fingerprint = wanted.value
                  ORDER BY flow_id, seq LIMIT 1)
              UNION ALL
-             SELECT next.fingerprint, next.flow_id, next.seq, next.recorded_at
-             FROM found
-             CROSS JOIN artifact_report AS next ON next.org_id = ?1 AND next.seq = (
-                 SELECT later.seq FROM artifact_report AS later
-                 WHERE later.org_id = ?1 AND later.fingerprint = found.fingerprint
-                   AND later.flow_id > found.flow_id
-                 ORDER BY later.flow_id, later.seq LIMIT 1)
-             LIMIT {MAX_ARTIFACT_FLOW_PAIRS})
-         SELECT fingerprint, seq, recorded_at FROM found"
+             SELECT report.fingerprint, report.flow_id, report.seq, report.recorded_at
+             FROM first
+             CROSS JOIN artifact_report AS report ON report.org_id = ?1 AND report.seq = (
+                 SELECT next.seq FROM artifact_report AS next
+                 WHERE next.org_id = ?1 AND next.fingerprint = first.fingerprint
+                   AND next.flow_id > first.flow_id
+                 ORDER BY next.flow_id, next.seq LIMIT 1)
+             LIMIT {MAX_ARTIFACT_FLOW_PAIRS})"
+    )
+}
+
+/// Selects the reports of [`first_reports`], in no particular order.
+pub(in super::super) fn first_reports_query() -> String {
+    format!("{} SELECT fingerprint, seq, recorded_at FROM first", first_reports())
+}
+
+/// Selects the reports of [`first_reports`] and the latest ones by the same flows, in no particular order. A
+/// first report that is also among the latest is selected once.
+pub(in super::super) fn reports_query() -> String {
+    format!(
+        "{}
+         SELECT report.seq, report.flow_id, report.trail_id, report.fingerprint, report.name,
+                report.git_commit, report.template_name, report.recorded_at
+         FROM first
+         CROSS JOIN artifact_report AS report ON report.org_id = ?1 AND report.seq IN (
+             SELECT * FROM (
+                 SELECT latest.seq FROM artifact_report AS latest
+                 WHERE latest.org_id = ?1 AND latest.fingerprint = first.fingerprint
+                   AND latest.flow_id = first.flow_id
+                 ORDER BY latest.seq DESC LIMIT {MAX_LATEST_REPORTS_PER_FLOW})
+             UNION ALL
+             SELECT first.seq)",
+        first_reports()
     )
 }
 
