@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::print;
+use super::{print, print_unless_closed};
 use crate::recorder::{self, Access, SqliteStore};
 use crate::standin::StandIn;
 use ci::{FIRST_JOB_LEAD_TIME, Jobs};
@@ -33,10 +33,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    print(
+    let is_read = print_unless_closed(
         "Two weeks of cyber-dojo's environments aws-beta and aws-prod, on an ECS stand-in and a recorder\n\
          on loopback. Nothing leaves this machine. It takes some seconds.\n\n",
     )?;
+    if !is_read {
+        return Ok(());
+    }
     let now = Timestamp::now();
     let mut history = History::until(now);
     let clock = HistoryClock::frozen_at(history.begins - FIRST_JOB_LEAD_TIME);

@@ -283,7 +283,8 @@ impl ErrorKind {
             Self::RequestRefused => everywhere(
                 "ServerRejected",
                 "the server refuses a request for another reason, in its own words",
-                "Compare the server's words with KOSLI_ORG, KOSLI_ENVIRONMENT and KOSLI_HOST",
+                "Change what the server's message names; if it names nothing, check KOSLI_ORG, \
+                 KOSLI_ENVIRONMENT and KOSLI_HOST",
             ),
             Self::ServerUnavailable => TableRow {
                 error_type: "ServerUnavailable",
