@@ -49,6 +49,9 @@ pub enum ErrorKind {
     Redirected,
     /// The environment on the server is not of type ECS.
     WrongType,
+    /// Nothing has reported the environment yet. The function reports it then, so that only questions
+    /// fail.
+    NoSnapshotYet,
     /// The server refused a request for another reason.
     RequestRefused,
     /// The server did not answer, or its answer cannot be understood.
@@ -75,7 +78,7 @@ struct TableRow {
 
 impl ErrorKind {
     /// In the order in which a run can meet them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Config,
         Self::EnvironmentsUnavailable,
         Self::InvalidEvent,
@@ -95,6 +98,7 @@ impl ErrorKind {
         Self::TokenRefused,
         Self::Redirected,
         Self::WrongType,
+        Self::NoSnapshotYet,
         Self::RequestRefused,
         Self::ServerUnavailable,
         Self::NotASnapshotServer,
@@ -280,6 +284,12 @@ impl ErrorKind {
                 "the environment on the server is not of type ECS",
                 "Set KOSLI_ENVIRONMENT to the name of an environment of type ECS",
             ),
+            Self::NoSnapshotYet => everywhere(
+                "ServerRejected",
+                "the environment exists, and nothing has reported it yet",
+                "Report it with `envsnap report` or the function; if it has another name, correct \
+                 KOSLI_ENVIRONMENT",
+            ),
             Self::RequestRefused => everywhere(
                 "ServerRejected",
                 "the server refuses a request for another reason, in its own words",
@@ -312,7 +322,8 @@ impl From<&ApiError> for ErrorKind {
                 Self::TokenRefused
             }
             ApiError::Rejected { status, .. } if status.is_redirection() => Self::Redirected,
-            ApiError::Rejected { .. } | ApiError::NoSnapshotYet { .. } => Self::RequestRefused,
+            ApiError::NoSnapshotYet { .. } => Self::NoSnapshotYet,
+            ApiError::Rejected { .. } => Self::RequestRefused,
             ApiError::NotASnapshotServer { .. } => Self::NotASnapshotServer,
             ApiError::Unavailable { .. } => Self::ServerUnavailable,
         }

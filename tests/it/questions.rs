@@ -257,6 +257,23 @@ async fn exit_code_is_1_for_a_difference_or_no_match_and_2_for_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn questions_of_an_environment_that_nothing_has_reported_say_how_to_report_it() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    for arguments in [
+        &["env", "get", "aws-prod"][..],
+        &["env", "get", "aws-prod~1"],
+        &["env", "diff", "aws-prod", "aws-prod#1"],
+        &["rogue", "aws-prod"],
+        &["missing", "aws-prod"],
+    ] {
+        let error = ask_at(&recorder.url, arguments).await.failed();
+        assert!(error.contains("there is no snapshot yet: "), "{arguments:?}: {error}");
+        assert!(error.contains("Report it with `envsnap report`"), "{arguments:?}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invalid_arguments_and_unknown_names_exit_with_2_and_an_error_message() {
     let recorder = recorder_with_rollover().await;
     for (question, expected) in [

@@ -16,7 +16,7 @@ pub enum ApiError {
     #[error("the server has no such environment ({url}): {message}")]
     EnvironmentNotFound { url: String, message: String },
     /// The environment exists and has no snapshot yet.
-    #[error("the server has no snapshot yet: {message}")]
+    #[error("there is no snapshot yet: {message}")]
     NoSnapshotYet { message: String },
     /// The server refused the request, and would refuse it again.
     #[error("the server refused to {operation} ({url}): {status}: {message}")]
