@@ -12,8 +12,10 @@ const MAX_NAME_BYTES: usize = 255;
 /// made the ARN or the names.
 pub fn service_url(task: &Task) -> Option<String> {
     let (region, host, _) = parse_arn(&task.arn, "task/")?;
-    let name = |name: &Option<String>| name.clone().filter(|name| is_ecs_name(name));
-    let (cluster, service) = (name(&task.cluster)?, name(&task.service)?);
+    let (cluster, service) = (task.cluster.as_deref()?, task.service.as_deref()?);
+    if !is_ecs_name(cluster) || !is_ecs_name(service) {
+        return None;
+    }
     Some(format!(
         "https://{region}.{host}/ecs/v2/clusters/{cluster}/services/{service}/health?region={region}"
     ))

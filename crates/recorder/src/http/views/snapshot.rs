@@ -35,13 +35,15 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
         .into_iter()
         .map(|stored| {
             let diffs = previous.deployment_diffs(&stored);
-            let task = (!are_many).then(|| stored.task.clone());
+            let task = (!are_many).then_some(&stored.task);
+            let service_url = task.and_then(console::service_url);
+            let origin = task.and_then(|task| task.origin.as_ref());
+            let task_definition_url = origin.and_then(console::task_definition_url);
             let mut document = artifact(org, &html_url, stored);
             add_deployment_diffs(diffs, &mut document);
-            if let (Some(task), Some(context)) = (task, &mut document.ecs_context) {
-                context.service_url = console::service_url(&task);
-                context.task_definition_url =
-                    task.origin.as_ref().and_then(console::task_definition_url);
+            if let Some(context) = &mut document.ecs_context {
+                context.service_url = service_url;
+                context.task_definition_url = task_definition_url;
             }
             document
         })
