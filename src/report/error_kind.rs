@@ -286,9 +286,8 @@ impl ErrorKind {
             ),
             Self::NoSnapshotYet => everywhere(
                 "ServerRejected",
-                "the environment exists, and nothing has reported it yet",
-                "Report it with `envsnap report` or the function; if it has another name, correct \
-                 KOSLI_ENVIRONMENT",
+                "a question about an environment that nothing has reported yet",
+                "Report it with `envsnap report` or the function, with its name in KOSLI_ENVIRONMENT",
             ),
             Self::RequestRefused => everywhere(
                 "ServerRejected",

@@ -231,14 +231,13 @@ async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_week
 
 #[test]
 fn demo_exits_with_0_if_its_output_is_closed() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .arg("demo")
         .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stdout(writer)
+        .output()
         .unwrap();
-    drop(demo.stdout.take());
-    let output = demo.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }

@@ -6,6 +6,7 @@ mod terminal;
 mod watching;
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -271,6 +272,18 @@ async fn questions_of_an_environment_that_nothing_has_reported_say_how_to_report
         assert!(error.contains("there is no snapshot yet: "), "{arguments:?}: {error}");
         assert!(error.contains("Report it with `envsnap report`"), "{arguments:?}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_is_no_error() {
+    let recorder = recorder_with_rollover().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_envsnap"));
+    command.args(["env", "get", "aws-prod"]).env_clear().stdout(writer);
+    command.envs([("KOSLI_HOST", &*recorder.url), ("KOSLI_ORG", "acme")]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
