@@ -118,7 +118,6 @@ async fn env_and_artifact_commands_print_the_expected_lines() {
                 "#3        Mon, 22 Aug 2022 10:09:22 UTC  now ",
                 "#2        Mon, 22 Aug 2022 09:59:22 UTC  Mon, 22 Aug 2022 10:09:22 UTC  10 minutes  +1",
                 "#1        ",
-                "No report confirmed a snapshot here",
             ],
         ),
         (

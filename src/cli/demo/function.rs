@@ -25,11 +25,11 @@ use crate::token::TokenSource;
 /// The event with which the schedule invokes the function.
 const SCHEDULED_EVENT: &str = include_str!("../../../events/scheduled.json");
 
-/// The function's variable `HEARTBEAT`: the page shows a gap after more than two hours without a report.
-const HEARTBEAT: &str = "2h";
+/// The function's variable `HEARTBEAT`: a longer time without a report is shown as a gap.
+const HEARTBEAT: &str = "6h";
 
 /// How long after a report both environments are reported again: a little less than the heartbeat.
-const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(119);
+const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(6 * 60 - 1);
 
 /// Runs of the function before a new process replaces it, as on Lambda now and then. Its share of
 /// ECS's quota is full again: the share refills in real time, which hardly passes during the

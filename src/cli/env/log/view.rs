@@ -106,11 +106,11 @@ impl LogView<'_> {
             .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
     }
 
-    /// Explains that no report confirmed these snapshots; empty if one did, or the server does not say
-    /// it.
+    /// Explains the listed times without a report, if no report confirmed a snapshot: that can be
+    /// because the reporter has no heartbeat. Empty if there is nothing to explain.
     fn confirmation_note(&self) -> String {
-        let says = self.rows.iter().any(|row| row.snapshot.confirmed_until.is_some());
-        if !says || self.has_confirmation() {
+        let has_gap = self.rows.iter().any(|row| !row.snapshot.gaps.is_empty());
+        if !has_gap || self.has_confirmation() {
             return String::new();
         }
         "\nNo report confirmed a snapshot here after it was recorded. Without the reporter's HEARTBEAT \
@@ -288,7 +288,7 @@ SNAPSHOT  FROM                            TO                              DURATI
     }
 
     #[test]
-    fn log_without_any_confirmation_notes_that_only_changes_may_be_reported() {
+    fn gaps_without_any_confirmation_are_explained_by_a_reporter_without_heartbeat() {
         let gap = ReportGap { from: SNAPSHOT_START_SECS, until: None };
         let snapshots = [SnapshotListEntry {
             gaps: vec![gap],
@@ -298,9 +298,11 @@ SNAPSHOT  FROM                            TO                              DURATI
         assert!(output.contains("CEST to now: 11 days)"), "{output}");
         assert!(output.contains("says nothing of whether it looked"), "{output}");
         assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
-        // A server that does not return confirmations gets no note.
-        let snapshots = [snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, None)];
-        assert_eq!(log_view(&snapshots).table_text(&berlin()).lines().count(), 2);
+        // Without times to explain there is no note.
+        for confirmed_until in [None, Some(SNAPSHOT_START_SECS)] {
+            let snapshots = [snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, confirmed_until)];
+            assert_eq!(log_view(&snapshots).table_text(&berlin()).lines().count(), 2);
+        }
     }
 
     #[test]
