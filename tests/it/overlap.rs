@@ -346,6 +346,7 @@ const COLD: Setting =
 const WARM: Setting = Setting { warm: [true; 2], ..COLD };
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn older_ecs_reading_is_not_recorded_after_a_newer_one_in_any_order_of_two_runs() {
     let stage = Stage::new().await;
     let cold_and_warm = Setting { warm: [false, true], ..COLD };
@@ -364,6 +365,7 @@ async fn older_ecs_reading_is_not_recorded_after_a_newer_one_in_any_order_of_two
 
 /// As the documentation says of the hosted server, which takes no preconditions.
 #[tokio::test]
+#[ignore = "takes long"]
 async fn without_preconditions_only_a_report_between_fetch_and_post_is_overwritten() {
     let stage = Stage::new().await;
     let setting = Setting { without_preconditions: true, ..WARM };

@@ -327,6 +327,7 @@ async fn older_position_row_written_by_another_program_prevents_neither_backup_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn constant_reads_do_not_prevent_the_wal_from_restarting() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

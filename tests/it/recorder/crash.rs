@@ -258,6 +258,7 @@ async fn use_file_beside_recorder(file: PathBuf, stop: Arc<AtomicBool>) -> usize
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn a_recorder_that_is_killed_repeatedly_has_every_acknowledged_report() {
     let rounds = if std::env::var_os("ENVSNAP_LONG").is_some() { 1_000 } else { ROUNDS };
     let folder = tempfile::tempdir().unwrap();

@@ -35,6 +35,7 @@ fn report(count: u32, version: u8) -> String {
 const REPORT_PATH: &str = "/environments/acme/env/report/ECS";
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn snapshot_diff_and_events_of_12000_replaced_artifacts_fit_the_limits_of_the_client() {
     let recorder = Recorder::start().await;
     recorder.create("env", None).await;
@@ -123,6 +124,7 @@ async fn too_long_organization_names_and_descriptions_are_refused() {
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn environments_beyond_the_list_limit_are_not_created() {
     let recorder = Recorder::start().await;
     let names = vec!["n".repeat(255); 100];

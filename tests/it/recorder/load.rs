@@ -65,6 +65,7 @@ async fn reports_blocked_by_another_program_delay_no_read_and_are_refused_soon()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn a_small_read_does_not_wait_for_large_ones() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Process::start(&folder.path().join("snapshots.db")).await);

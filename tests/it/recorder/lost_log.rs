@@ -313,6 +313,7 @@ async fn truncating_the_shm_stops_the_recorder_and_loses_no_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn truncated_long_wal_is_saved_from_memory_even_if_the_file_is_longer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

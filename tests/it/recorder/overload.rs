@@ -102,6 +102,7 @@ async fn metric(process: &Process, client: &Client, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn an_unread_log_blocks_neither_responses_nor_the_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
@@ -252,6 +253,7 @@ fn hostile_reports() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn large_reports_take_bounded_memory_and_others_are_recorded_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);
@@ -294,6 +296,7 @@ async fn large_reports_take_bounded_memory_and_others_are_recorded_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn clients_that_do_not_read_responses_hold_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (process, mut log) = Process::start(&folder.path().join("snapshots.db"), &[]);

@@ -119,6 +119,7 @@ pub(super) fn run_with_file_size_limit(bytes: u64, arguments: &[&str]) -> std::p
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn refused_start_with_a_long_wal_names_the_disk_space_that_the_file_needs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

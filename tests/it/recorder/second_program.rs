@@ -31,7 +31,9 @@ pub(crate) fn execute(file: &Path, sql: &str) {
 #[test]
 #[ignore = "other tests run it as a process of its own"]
 fn executes_sql() {
-    let (file, sql) = (std::env::var(FILE_VARIABLE).unwrap(), std::env::var(SQL_VARIABLE).unwrap());
+    // Whoever runs all ignored tests means other ones.
+    let Some(file) = std::env::var_os(FILE_VARIABLE) else { return };
+    let sql = std::env::var(SQL_VARIABLE).unwrap();
     let connection = Connection::open(file).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
     // Pragmas answer with rows.

@@ -44,6 +44,7 @@ fn anonymous_memory(id: u32) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long"]
 async fn recorder_memory_does_not_grow_in_the_second_half_of_a_long_load() {
     let (is_long, started) = (std::env::var_os("ENVSNAP_LONG").is_some(), Instant::now());
     // How much of the whole is done after this many reports.

@@ -163,7 +163,7 @@ impl RecorderProcess {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "other tests run it as a process of its own"]
 async fn child_process_with_clock_offset_from_file() {
-    // Whoever runs all ignored tests means those of other programs.
+    // Whoever runs all ignored tests means other ones.
     let Some(file) = std::env::var_os(FILE_VARIABLE) else { return };
     let (tokens, clock) =
         [TOKENS_VARIABLE, CLOCK_VARIABLE].map(|name| std::env::var_os(name).unwrap()).into();

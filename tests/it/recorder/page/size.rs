@@ -51,6 +51,7 @@ async fn pages_of_2400_artifacts_with_long_names_are_below_1_mb() {
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn timeline_of_5000_snapshots_is_paged() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;
@@ -116,6 +117,7 @@ async fn environment_list_has_25_rows_a_page() {
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn pages_of_12000_artifacts_with_provenance_are_below_1_mb() {
     let store = SqliteStore::in_memory().unwrap();
     let recorder = Recorder::with(store.clone(), Access::open()).await;

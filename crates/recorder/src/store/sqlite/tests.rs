@@ -358,6 +358,7 @@ async fn caller_without_permission_to_change_can_only_create_environments() {
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn environment_is_refused_if_the_list_of_all_would_exceed_its_byte_limit() {
     let fixture = Fixture::in_memory();
     let names = (0..100).map(|n| format!("{n:0200}")).collect::<Vec<_>>();

@@ -215,6 +215,7 @@ fn make_random_change(path: &Path, rng: &mut Rng) -> Option<(&'static str, Strin
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn verify_finds_every_random_change_to_tables_that_the_ledger_covers() {
     let is_long = std::env::var_os("ENVSNAP_LONG").is_some();
     let wanted = if is_long { 10_000 } else { 500 };
@@ -302,6 +303,7 @@ async fn assert_environments_are_readable(path: &Path, what: &str) {
 }
 
 #[tokio::test]
+#[ignore = "takes long"]
 async fn verify_rejects_invalid_values_in_any_column_and_uncovered_ones_break_no_read() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("snapshots.db");
