@@ -1,6 +1,7 @@
 //! `envsnap matrix`: which version of each repository runs in which environment.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
@@ -85,12 +86,33 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if environments.is_empty() {
         return Err(anyhow!("{} has no environment yet", replace_invisible(&connection.org)));
     }
+    let without_snapshot: Vec<_> = environments
+        .iter()
+        .zip(&snapshots)
+        .filter(|(_, snapshot)| snapshot.is_none())
+        .map(|(environment, _)| environment.as_str())
+        .collect();
     print(&match args.output {
-        OutputFormat::Json => json(&environments, &repositories)?,
+        OutputFormat::Json => json(&environments, &without_snapshot, &repositories)?,
         OutputFormat::Csv => csv::list(&CSV_COLUMNS, &csv_rows(&repositories))?,
-        _ if repositories.is_empty() => "Nothing runs that is called so.\n".to_owned(),
         format => {
-            text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
+            let mut shown = if !repositories.is_empty() {
+                text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
+            } else if snapshots.iter().all(Option::is_none) {
+                String::new()
+            } else if name.is_some() {
+                "Nothing runs that is called so.\n".to_owned()
+            } else {
+                "Nothing runs.\n".to_owned()
+            };
+            for environment in &without_snapshot {
+                let _infallible = writeln!(
+                    shown,
+                    "({} has no snapshot yet: nothing has run there, or nothing has reported it)",
+                    replace_invisible(environment)
+                );
+            }
+            shown
         }
     })?;
     Ok(())
@@ -199,6 +221,7 @@ fn artifact_json(it: &RecordedArtifact) -> Value {
 /// document of the server's.
 fn json(
     environments: &[String],
+    without_snapshot: &[&str],
     repositories: &BTreeMap<&str, Versions<'_>>,
 ) -> serde_json::Result<String> {
     let repositories: Vec<_> = repositories
@@ -215,7 +238,9 @@ fn json(
             json!({"repository": repository, "versions": versions})
         })
         .collect();
-    let document = json!({"environments": environments, "repositories": repositories});
+    let document = json!({
+        "environments": environments, "without_snapshot": without_snapshot, "repositories": repositories,
+    });
     Ok(escape_json(&serde_json::to_string_pretty(&document)?))
 }
 

@@ -286,8 +286,9 @@ impl ErrorKind {
             ),
             Self::NoSnapshotYet => everywhere(
                 "ServerRejected",
-                "a question about an environment that nothing has reported yet",
-                "Report it with `envsnap report` or the function, with its name in KOSLI_ENVIRONMENT",
+                "a question about an environment in which nothing has run, or that nothing has reported",
+                "Nothing has run there, or nothing has reported it; to report it, run \
+                 `envsnap report` or the function with its name in KOSLI_ENVIRONMENT",
             ),
             Self::RequestRefused => everywhere(
                 "ServerRejected",

@@ -8,7 +8,7 @@ mod watching;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command_line::{envsnap, text};
 use crate::recorder::server::{Recorder, digest, task, write_secret};
@@ -269,8 +269,22 @@ async fn questions_of_an_environment_that_nothing_has_reported_say_how_to_report
     ] {
         let error = ask_at(&recorder.url, arguments).await.failed();
         assert!(error.contains("there is no snapshot yet: "), "{arguments:?}: {error}");
-        assert!(error.contains("Report it with `envsnap report`"), "{arguments:?}: {error}");
+        assert!(error.contains("to report it, run `envsnap report`"), "{arguments:?}: {error}");
     }
+    let note =
+        "(aws-prod has no snapshot yet: nothing has run there, or nothing has reported it)\n";
+    for arguments in [&["matrix"][..], &["matrix", "aws-prod", "--name", "web"]] {
+        assert_eq!(ask_at(&recorder.url, arguments).await.success(), note, "{arguments:?}");
+    }
+    let matrix = ask_at(&recorder.url, &["matrix", "-o", "json"]).await.success();
+    let matrix: Value = serde_json::from_str(&matrix).unwrap();
+    assert_eq!(matrix["without_snapshot"], json!(["aws-prod"]));
+    recorder.create("aws-beta", None).await;
+    let web = task(1, "web:1", &digest(1), 1_661_161_162);
+    assert_eq!(recorder.report("aws-beta", &[web]).await, 201);
+    assert_eq!(recorder.report("aws-beta", &[]).await, 201);
+    let shown = ask_at(&recorder.url, &["matrix"]).await.success();
+    assert_eq!(shown, format!("Nothing runs.\n{note}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

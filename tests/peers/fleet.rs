@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
-use crate::programs::{ACCOUNT, ProgramOutput, REGION, ROOT};
+use crate::programs::{ACCOUNT, ProgramOutput, REGION, ROOT, envsnap};
 use crate::recorder::{ORG, Recorder, WRITE_TOKEN};
 use crate::release::{self, sam};
 
@@ -43,19 +43,21 @@ async fn one_function_reports_several_accounts_and_regions() {
     let home = Emulator::start().await;
     let west = home.in_account_and_region(ACCOUNT, OTHER_REGION).await;
     let other = home.in_account_and_region(OTHER_ACCOUNT, REGION).await;
-    for (aws, image) in [(&home, "home:1"), (&west, "west:1"), (&other, "other:1")] {
+    for (aws, image, replicas) in
+        [(&home, "home:1", 1), (&west, "west:1", 2), (&other, "other:1", 3)]
+    {
         aws.create_cluster("app").await;
-        aws.create_service("app", "web", 2, &[image]).await;
+        aws.create_service("app", "web", replicas, &[image]).await;
     }
     home.put_secret(TOKEN_PARAMETER, WRITE_TOKEN).await;
     let role = format!("arn:aws:iam::{OTHER_ACCOUNT}:role/envsnap-reader");
-    let environments = json!([
+    let configured = json!([
         {"name": "home", "clusters": ["app"]},
         {"name": "west", "clusters": ["app"], "region": OTHER_REGION},
         {"name": "other", "clusters_regex": "^app$", "role_arn": role, "external_id": EXTERNAL_ID},
     ]);
     let parameters = [
-        format!("Environments={:?}", environments.to_string()),
+        format!("Environments={:?}", configured.to_string()),
         format!("RoleArns={role}"),
         format!("KosliOrg={ORG}"),
         format!("KosliHost={}", recorder.url),
@@ -95,4 +97,29 @@ async fn one_function_reports_several_accounts_and_regions() {
     assert_eq!(reported, ["home", "other"], "the account that the function is in is not known");
     let response = home.invoke(&function, &task_state_change("db")).await;
     assert_eq!(response, json!({"trigger": "task-state-change", "environments": []}));
+
+    let mut check = envsnap();
+    check.args(["check", "-o", "json"]).envs(home.variables()).envs([
+        ("ENVIRONMENTS", &*configured.to_string()),
+        ("KOSLI_ORG", ORG),
+        ("KOSLI_HOST", &recorder.url),
+        ("KOSLI_API_TOKEN", WRITE_TOKEN),
+    ]);
+    let checked = ProgramOutput::run(&mut check).await.success();
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    let rows = checked["checks"].as_array().unwrap_or_else(|| panic!("{checked:#}"));
+    let reads: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row["check"].as_str().zip(row["detail"].as_str()))
+        .filter_map(|(check, detail)| Some((check.strip_prefix("reading ")?, detail)))
+        .collect();
+    let expected = [
+        ("home", "1 container of 1 artifact in app"),
+        ("west", "2 containers of 1 artifact in app"),
+        ("other", "3 containers of 1 artifact in app"),
+    ];
+    assert_eq!(reads, expected, "{checked:#}");
+    let assumed = rows.iter().find(|row| row["check"].as_str().unwrap().starts_with("sts:"));
+    assert_eq!(assumed.map(|row| &row["result"]), Some(&json!("OK")), "{checked:#}");
+    assert_eq!(checked["ok"], true, "{checked:#}");
 }

@@ -104,6 +104,11 @@ shas        7c45272   7c45272
         (&versions[0]["version"], &versions[1]["fingerprint"]),
         (&json!("16d9990"), &json!(OLD_RUNNER))
     );
+    assert_eq!(found["without_snapshot"], json!([]));
+    assert_eq!(
+        story.ask(&["matrix", "--name", "none"]).await.success(),
+        "Nothing runs that is called so.\n"
+    );
     let error = story.ask(&["matrix", "none"]).await.failed();
     assert!(error.contains("envsnap env ls lists"), "{error}");
 }

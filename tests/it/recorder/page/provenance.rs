@@ -347,6 +347,15 @@ async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
         assert!(words.contains(expected), "{expected}: {words}");
     }
     assert!(page.attributes("href").contains(&format!("/acme/artifacts/{}", digest(1))));
+
+    let recorder = Recorder::start().await;
+    recorder.create("aws-beta", None).await;
+    assert_eq!(recorder.report("aws-beta", &[]).await, 200);
+    assert!(get(&recorder, "/acme/matrix").await.words().contains("Nothing runs."));
+    recorder.create("aws-prod", None).await;
+    let words = get(&recorder, "/acme/matrix").await.words();
+    assert!(words.contains("Repository aws-beta aws-prod no report yet"), "{words}");
+    assert!(!words.contains("Nothing runs."), "{words}");
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         (name_filter("Repository", &part, &[]))
         @if rows.is_empty() && !part.is_empty() {
             p.empty { "No repository that runs has such a name." }
-        } @else if rows.is_empty() && environments.iter().all(|it| it.running.is_some()) {
+        } @else if rows.is_empty()
+            && environments.iter().all(|it| it.running.is_some() && is_reported(it)) {
             p.empty { "Nothing runs." }
         } @else {
             (table(&org, &environments, &rows, page, has_provenance))
@@ -78,6 +79,12 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         ..Frame::default()
     }
     .render(&main))
+}
+
+/// Whether it is known what runs there. A logical environment gets no reports.
+fn is_reported(summary: &EnvironmentSummary) -> bool {
+    let environment = &summary.environment;
+    environment.last_reported_at.is_some() || environment.included_environments.is_some()
 }
 
 fn versions_by_repository(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
@@ -116,12 +123,13 @@ fn table(
                 thead {
                     tr {
                         th scope="col" { "Repository" }
-                        @for EnvironmentSummary { environment, running } in environments {
+                        @for summary in environments {
+                            @let name = &summary.environment.name;
                             th scope="col" {
-                                a href=(environment::address(org, &environment.name)) {
-                                    (environment.name)
-                                }
-                                @if running.is_none() {
+                                a href=(environment::address(org, name)) { (name) }
+                                @if !is_reported(summary) {
+                                    span.beneath { "no report yet" }
+                                } @else if summary.running.is_none() {
                                     span.beneath { "very many artifacts, not shown" }
                                 }
                             }
