@@ -1,22 +1,21 @@
 //! `envsnap matrix`: which version of each repository runs in which environment.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
+use super::artifact::MAX_CONCURRENT_REQUESTS;
 use super::csv::{self, Column};
 use super::escape::{escape_json, replace_invisible};
 use super::expression::environment_name;
 use super::server_args::ServerArgs;
 use super::tables::table;
 use super::terminal::Terminal;
-use super::{OutputFormat, print};
-use crate::api::wire::{RecordedArtifact, RecordedSnapshot};
+use super::{OutputFormat, eprint, print};
+use crate::api::wire::{Environment, LOGICAL, RecordedArtifact, RecordedSnapshot};
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern;
 use crate::snapshot::ImageName;
@@ -27,7 +26,8 @@ const COLUMN_GAP: usize = 2;
 /// Show which version of each repository runs in which environment
 ///
 /// A version is the beginning of the commit if a pipeline reported it, otherwise the tag, otherwise the
-/// beginning of the fingerprint; during a rollover there are several, the newest first.
+/// beginning of the fingerprint; during a rollover there are several, the newest first. Below them are the
+/// environments that have no snapshot yet (`without_snapshot` in JSON).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   envsnap matrix
@@ -50,10 +50,21 @@ type Versions<'a> = BTreeMap<&'a str, Vec<&'a RecordedArtifact>>;
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { mut environments, name, args } = arguments;
     let connection = args.connect().await?;
+    let listed = connection.client.environments(None).await?.document;
     if environments.is_empty() {
-        let every = connection.client.environments(None).await?.document;
-        let every = every.into_iter().filter(|it| it.environment_type != LOGICAL);
-        environments = every.map(|environment| environment.name).collect();
+        let reported = listed.iter().filter(|it| it.environment_type != LOGICAL);
+        environments = reported.map(|environment| environment.name.clone()).collect();
+    }
+    let mut names = BTreeSet::new();
+    environments.retain(|name| names.insert(name.clone()));
+    let find = |name: &str| listed.iter().find(|it| it.name == name);
+    for name in &environments {
+        if find(name).is_some_and(|it| it.environment_type == LOGICAL) {
+            return Err(anyhow!(
+                "{name} is a logical environment, which gets no reports: give the environments that \
+                 it is made of"
+            ));
+        }
     }
     let snapshots: Vec<_> = stream::iter(&environments)
         .map(async |environment| {
@@ -86,36 +97,37 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if environments.is_empty() {
         return Err(anyhow!("{} has no environment yet", replace_invisible(&connection.org)));
     }
-    let without_snapshot: Vec<_> = environments
-        .iter()
-        .zip(&snapshots)
-        .filter(|(_, snapshot)| snapshot.is_none())
-        .map(|(environment, _)| environment.as_str())
-        .collect();
+    let pairs = environments.iter().zip(&snapshots);
+    let without_snapshot: Vec<_> =
+        pairs.filter(|(_, snapshot)| snapshot.is_none()).map(|(name, _)| name.as_str()).collect();
+    let notes: String =
+        without_snapshot.iter().map(|name| without_snapshot_note(name, find(name))).collect();
     print(&match args.output {
         OutputFormat::Json => json(&environments, &without_snapshot, &repositories)?,
-        OutputFormat::Csv => csv::list(&CSV_COLUMNS, &csv_rows(&repositories))?,
-        format => {
-            let mut shown = if !repositories.is_empty() {
-                text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
-            } else if snapshots.iter().all(Option::is_none) {
-                String::new()
-            } else if name.is_some() {
-                "Nothing runs that is called so.\n".to_owned()
-            } else {
-                "Nothing runs.\n".to_owned()
-            };
-            for environment in &without_snapshot {
-                let _infallible = writeln!(
-                    shown,
-                    "({} has no snapshot yet: nothing has run there, or nothing has reported it)",
-                    replace_invisible(environment)
-                );
-            }
-            shown
+        OutputFormat::Csv => {
+            eprint(&notes);
+            csv::list(&CSV_COLUMNS, &csv_rows(&repositories))?
         }
+        format if !repositories.is_empty() => {
+            text(&environments, &repositories, format == OutputFormat::Wide, &args.terminal())
+                + &notes
+        }
+        _ if snapshots.iter().all(Option::is_none) => notes,
+        _ if name.is_some() => format!("Nothing runs that is called so.\n{notes}"),
+        _ => format!("Nothing runs.\n{notes}"),
     })?;
     Ok(())
+}
+
+/// Says what is known of an environment without a snapshot.
+fn without_snapshot_note(name: &str, environment: Option<&Environment>) -> String {
+    let is_reported = environment.is_some_and(|it| it.last_reported_at.is_some());
+    let reason = if is_reported {
+        "nothing has run there since its first report"
+    } else {
+        "nothing has run there, or nothing has reported it"
+    };
+    format!("({} has no snapshot yet: {reason})\n", replace_invisible(name))
 }
 
 /// The first 7 digits of the commit, or else the tag, or else the first 7 digits of the fingerprint.
@@ -217,8 +229,8 @@ fn artifact_json(it: &RecordedArtifact) -> Value {
     })
 }
 
-/// The versions by repository and environment. It combines several responses, so that there is no single
-/// document of the server's.
+/// The versions by repository and environment, and the environments of which nothing is known. It
+/// combines several responses, so that there is no single document of the server's.
 fn json(
     environments: &[String],
     without_snapshot: &[&str],

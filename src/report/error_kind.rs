@@ -49,8 +49,8 @@ pub enum ErrorKind {
     Redirected,
     /// The environment on the server is not of type ECS.
     WrongType,
-    /// Nothing has reported the environment yet. The function reports it then, so that only questions
-    /// fail.
+    /// The environment has no snapshot: nothing has reported it, or nothing has run there since. The
+    /// function goes on then, so that only questions fail.
     NoSnapshotYet,
     /// The server refused a request for another reason.
     RequestRefused,
@@ -288,7 +288,8 @@ impl ErrorKind {
                 "ServerRejected",
                 "a question about an environment in which nothing has run, or that nothing has reported",
                 "Nothing has run there, or nothing has reported it; to report it, run \
-                 `envsnap report` or the function with its name in KOSLI_ENVIRONMENT",
+                 `envsnap report` or the function with its name in KOSLI_ENVIRONMENT. A logical \
+                 environment has no snapshots: ask for those that it is made of",
             ),
             Self::RequestRefused => everywhere(
                 "ServerRejected",

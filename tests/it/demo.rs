@@ -1,11 +1,11 @@
 //! `envsnap demo`: the tutorial, as a person reads it.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::fmt::strtime;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::command_line::{envsnap, text};
 use crate::harness::http_client;
@@ -164,8 +164,9 @@ fn check_artifact_card(card: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_weeks() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_envsnap"))
+    let mut demo = tokio::process::Command::new(env!("CARGO_BIN_EXE_envsnap"))
         .args(["demo", "--keep"])
+        .kill_on_drop(true)
         .env_clear()
         .env("CARGO", "/usr/bin/cargo")
         .stdin(Stdio::null())
@@ -175,7 +176,7 @@ async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_week
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
     while printed.iter().filter(|line: &&String| line.starts_with("  cargo run -- ")).count() < 3 {
-        printed.push(lines.next().unwrap().unwrap());
+        printed.push(lines.next_line().await.unwrap().unwrap());
     }
     let page = printed.iter().find(|line| line.contains("/environments/aws-prod")).unwrap().trim();
     let api = page.split("/cyber-dojo").next().unwrap().to_owned() + "/api/v2/snapshots/cyber-dojo";
@@ -225,8 +226,14 @@ async fn demo_history_has_the_tutorials_rollovers_in_115_snapshots_over_two_week
         - begin)
         / 86_400.0;
     assert!((14.0..14.1).contains(&days), "{days} days");
-    demo.kill().unwrap();
-    demo.wait().unwrap();
+    let gaps: Vec<_> = history
+        .iter()
+        .filter_map(|snapshot| snapshot["gaps"].as_array())
+        .flatten()
+        .map(|gap| gap["until"].as_f64().unwrap() - gap["from"].as_f64().unwrap())
+        .collect();
+    assert_eq!(gaps, [34_200.0], "from 2:10 to 11:40");
+    demo.kill().await.unwrap();
 }
 
 #[test]

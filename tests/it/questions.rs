@@ -153,6 +153,8 @@ async fn env_and_artifact_commands_print_the_expected_lines() {
         }
         assert!(!shown.contains('\x1b'), "no colours in a pipe: {shown}");
     }
+    let log = ask_at(&recorder.url, &["env", "log", "aws-prod"]).await.success();
+    assert_eq!(log.lines().count(), 4, "no note: nothing is missing in {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,7 +259,7 @@ async fn exit_code_is_1_for_a_difference_or_no_match_and_2_for_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_of_an_environment_that_nothing_has_reported_say_how_to_report_it() {
+async fn questions_of_an_environment_without_a_snapshot_say_how_to_report_it() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
     for arguments in [
@@ -271,20 +273,49 @@ async fn questions_of_an_environment_that_nothing_has_reported_say_how_to_report
         assert!(error.contains("there is no snapshot yet: "), "{arguments:?}: {error}");
         assert!(error.contains("to report it, run `envsnap report`"), "{arguments:?}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn matrix_names_environments_without_a_snapshot() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    let matrix = async |arguments: &[&str]| {
+        let arguments = [&["matrix"], arguments].concat();
+        ask_at(&recorder.url, &arguments).await
+    };
     let note =
         "(aws-prod has no snapshot yet: nothing has run there, or nothing has reported it)\n";
-    for arguments in [&["matrix"][..], &["matrix", "aws-prod", "--name", "web"]] {
-        assert_eq!(ask_at(&recorder.url, arguments).await.success(), note, "{arguments:?}");
+    for arguments in [&[][..], &["aws-prod", "--name", "web"], &["aws-prod", "aws-prod"]] {
+        assert_eq!(matrix(arguments).await.success(), note, "{arguments:?}");
     }
-    let matrix = ask_at(&recorder.url, &["matrix", "-o", "json"]).await.success();
-    let matrix: Value = serde_json::from_str(&matrix).unwrap();
-    assert_eq!(matrix["without_snapshot"], json!(["aws-prod"]));
-    recorder.create("aws-beta", None).await;
+    let document: Value = serde_json::from_str(&matrix(&["-o", "json"]).await.success()).unwrap();
+    assert_eq!(document["without_snapshot"], json!(["aws-prod"]));
+
+    for name in ["aws-beta", "aws-empty"] {
+        recorder.create(name, None).await;
+    }
+    assert_eq!(recorder.report("aws-empty", &[]).await, 200);
     let web = task(1, "web:1", &digest(1), 1_661_161_162);
     assert_eq!(recorder.report("aws-beta", &[web]).await, 201);
+    let table = "REPOSITORY  aws-beta  aws-empty  aws-prod\nweb         1         -          -\n";
+    let empty = "(aws-empty has no snapshot yet: nothing has run there since its first report)\n";
+    for (arguments, first) in [
+        (&[][..], table),
+        (&["-o", "wide"], table),
+        (&["--name", "none"], "Nothing runs that is called so.\n"),
+    ] {
+        let shown = matrix(arguments).await.success();
+        assert_eq!(shown, format!("{first}{empty}{note}"), "{arguments:?}");
+    }
     assert_eq!(recorder.report("aws-beta", &[]).await, 201);
-    let shown = ask_at(&recorder.url, &["matrix"]).await.success();
-    assert_eq!(shown, format!("Nothing runs.\n{note}"));
+    assert_eq!(matrix(&[]).await.success(), format!("Nothing runs.\n{empty}{note}"));
+
+    let logical = json!({"name": "all", "type": "logical", "description": "",
+                         "included_environments": ["aws-beta"]});
+    assert_eq!(recorder.put("/environments/acme", logical.to_string()).await.status, 201);
+    assert_eq!(matrix(&[]).await.success(), format!("Nothing runs.\n{empty}{note}"));
+    let error = matrix(&["all"]).await.failed();
+    assert!(error.contains("all is a logical environment, which gets no reports"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! One function that reports several accounts and regions, in the AWS emulator.
+//! One function that reports several accounts and regions, and `envsnap check` of them, in the AWS emulator.
 
 use serde_json::{Value, json};
 

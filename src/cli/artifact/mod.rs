@@ -24,7 +24,7 @@ use super::expression::{first_line, time};
 use super::server_args::{Connection, ServerArgs};
 use super::terminal::Terminal;
 use super::{ExitStatus, OutputFormat, eprint, print};
-use crate::api::wire::Environment;
+use crate::api::wire::{Environment, LOGICAL};
 use crate::api::{ApiError, ServerApi as _};
 use crate::recorder::domain::ArtifactPattern as Pattern;
 use crate::recorder::text::pluralize;
@@ -40,9 +40,6 @@ const DEFAULT_CHANGE_LIMIT: u32 = 5_000;
 
 /// That a command sends to the server for several environments or artifacts.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 4;
-
-/// The type of an environment that is made of others, which are listed separately.
-pub(super) const LOGICAL: &str = "logical";
 
 /// Show what pipelines built, where it comes from, and where it runs or ran
 #[derive(Debug, clap::Args)]

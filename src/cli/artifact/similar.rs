@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{LOGICAL, MAX_CONCURRENT_REQUESTS, Pattern};
-use crate::api::wire::{Environment, RecordedSnapshot};
+use super::{MAX_CONCURRENT_REQUESTS, Pattern};
+use crate::api::wire::{Environment, LOGICAL, RecordedSnapshot};
 use crate::api::{ApiError, Client, ServerApi as _};
 use crate::snapshot::ImageName;
 

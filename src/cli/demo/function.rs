@@ -25,11 +25,12 @@ use crate::token::TokenSource;
 /// The event with which the schedule invokes the function.
 const SCHEDULED_EVENT: &str = include_str!("../../../events/scheduled.json");
 
-/// The function's variable `HEARTBEAT`: a longer time without a report is shown as a gap.
-const HEARTBEAT: &str = "6h";
+/// The function's variable `HEARTBEAT`, in hours. The recorder shows a gap after that time and ten
+/// minutes without a report.
+const HEARTBEAT_HOURS: i64 = 6;
 
 /// How long after a report both environments are reported again: a little less than the heartbeat.
-const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(6 * 60 - 1);
+const CONFIRMED_AFTER: SignedDuration = SignedDuration::from_mins(HEARTBEAT_HOURS * 60 - 1);
 
 /// Runs of the function before a new process replaces it, as on Lambda now and then. Its share of
 /// ECS's quota is full again: the share refills in real time, which hardly passes during the
@@ -61,13 +62,14 @@ impl Function {
         host: &str,
         clock: HistoryClock,
     ) -> anyhow::Result<Self> {
+        let heartbeat = format!("{HEARTBEAT_HOURS}h");
         let config = Config::from_lookup(|variable| {
             let value = match variable {
                 "ENVIRONMENTS" => ENVIRONMENTS,
                 "KOSLI_ORG" => ORG,
                 "KOSLI_HOST" => host,
                 "KOSLI_API_TOKEN" => "demo",
-                "HEARTBEAT" => HEARTBEAT,
+                "HEARTBEAT" => &heartbeat,
                 "QUOTA_SHARE" => "1",
                 _ => return None,
             };
@@ -136,11 +138,17 @@ impl Function {
         jobs.run_until(end, &self.clock).await
     }
 
-    /// When an unchanged environment is to be reported next; at the end of the gap instead of in it.
+    /// When an unchanged environment is to be reported next; where the gap begins and ends instead of in
+    /// it.
     fn next_confirmation(&self, history: &History) -> Option<Timestamp> {
-        let due = *self.reported.values().min()? + CONFIRMED_AFTER;
+        let last = *self.reported.values().min()?;
+        let due = last + CONFIRMED_AFTER;
         let [from, to] = history.gap;
-        Some(if (from..to).contains(&due) { to } else { due })
+        Some(match due {
+            due if !(from..to).contains(&due) => due,
+            _ if last < from => from,
+            _ => to,
+        })
     }
 
     /// A scheduled run: all environments are read, and none has changed.

@@ -9,9 +9,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
+use crate::api::wire::{EnvironmentEvent, LOGICAL, SnapshotListEntry};
 use crate::api::{ApiError, Client, EnvironmentClient, Listing, ServerApi as _};
-use crate::cli::artifact::{LOGICAL, MAX_CONCURRENT_REQUESTS};
+use crate::cli::artifact::MAX_CONCURRENT_REQUESTS;
 use crate::cli::csv::{self, Column};
 use crate::cli::escape::escape_json;
 use crate::cli::expression::{end_of_second, environment_name, first_line, interval, time};

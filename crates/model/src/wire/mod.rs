@@ -41,6 +41,9 @@ pub const MAX_RESPONSE_BYTES: usize = 32 << 20;
 /// The type of an environment in ECS.
 pub const ECS: &str = "ECS";
 
+/// The type of an environment that is made of others. It gets no reports.
+pub const LOGICAL: &str = "logical";
+
 /// The header of every response to a write: the [head](crate::Head) of the organization's ledger.
 /// It is a [signed one](crate::SignedHead) if the recorder has a key. Kept elsewhere, it shows later
 /// whether the ledger was rewritten.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::extract::{Path, State};
 use axum::response::Html;
 use envsnap_model::expression::{Expression, Snappish};
+use envsnap_model::wire::LOGICAL;
 use maud::{Markup, html};
 
 use super::artifact_name::truncate;
@@ -80,9 +81,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
                 (comparison::form(&org, &from, &to))
             }
         } @else {
-            p.empty {
-                "Nothing was reported yet. The first report makes snapshot #1."
-            }
+            (no_snapshot(&org, &environment))
         }
     };
     let frame = Frame {
@@ -92,6 +91,33 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
         ..Frame::default()
     };
     Ok(frame.render(&main))
+}
+
+/// Why the environment has no snapshot.
+fn no_snapshot(org: &str, environment: &EnvironmentRecord) -> Markup {
+    let included = environment.included_environments.as_deref().unwrap_or_default();
+    html! {
+        @if environment.environment_type == LOGICAL {
+            p.empty { "A logical environment gets no reports, and so has no snapshots." }
+            @if !included.is_empty() {
+                p {
+                    "It is made of "
+                    @for (place, name) in included.iter().enumerate() {
+                        @if place > 0 { ", " }
+                        a href=(address(org, name)) { (name) }
+                    }
+                    "."
+                }
+            }
+        } @else if environment.last_reported_at.is_some() {
+            p.empty {
+                "Nothing has run here since the first report. The first report of something that \
+                 runs makes snapshot #1."
+            }
+        } @else {
+            p.empty { "Nothing was reported yet. The first report makes snapshot #1." }
+        }
+    }
 }
 
 /// The environment's description, type, number of snapshots, and times of its last change and report.

@@ -98,25 +98,36 @@ impl LogView<'_> {
         snapshots.join("\n") + &self.confirmation_note()
     }
 
-    /// Whether a report confirmed one of these snapshots unchanged.
-    fn has_confirmation(&self) -> bool {
-        self.rows
-            .iter()
-            .map(|row| row.snapshot)
-            .any(|snapshot| snapshot.confirmed_until.is_some_and(|until| until > snapshot.from))
-    }
-
-    /// Explains the listed times without a report, if no report confirmed a snapshot: that can be
-    /// because the reporter has no heartbeat. Empty if there is nothing to explain.
+    /// Explains the listed times without a report in environments of which no report confirmed a
+    /// snapshot: that can be because the reporter has no heartbeat. Empty if there is nothing to
+    /// explain.
     fn confirmation_note(&self) -> String {
-        let has_gap = self.rows.iter().any(|row| !row.snapshot.gaps.is_empty());
-        if !has_gap || self.has_confirmation() {
+        let mut environments: BTreeMap<_, Vec<&SnapshotListEntry>> = BTreeMap::new();
+        for row in &self.rows {
+            environments.entry(row.environment).or_default().push(row.snapshot);
+        }
+        environments.retain(|_, snapshots| is_never_confirmed(snapshots));
+        if environments.is_empty() {
             return String::new();
         }
-        "\nNo report confirmed a snapshot here after it was recorded. Without the reporter's HEARTBEAT \
-         only\nchanges are reported, so that this says nothing of whether it looked.\n"
-            .to_owned()
+        let names: Vec<_> = environments.into_keys().flatten().map(replace_invisible).collect();
+        let place =
+            if names.is_empty() { "here".to_owned() } else { format!("of {}", names.join(", ")) };
+        format!(
+            "\nNo report confirmed a snapshot {place} after it was recorded.\nWithout the reporter's \
+             HEARTBEAT only changes are reported: it may have looked, and found none.\n"
+        )
     }
+}
+
+/// Whether there are times without a report, and no report confirmed one of these snapshots unchanged.
+/// A server may not say it.
+fn is_never_confirmed(snapshots: &[&SnapshotListEntry]) -> bool {
+    let mut confirmed =
+        snapshots.iter().filter_map(|it| Some((it.confirmed_until?, it.from))).peekable();
+    snapshots.iter().any(|it| !it.gaps.is_empty())
+        && confirmed.peek().is_some()
+        && confirmed.all(|(until, from)| until <= from)
 }
 
 /// How many artifacts started, exited and were scaled, and what ran for the first time: `+1 -1 ~2`.
@@ -294,10 +305,23 @@ SNAPSHOT  FROM                            TO                              DURATI
             gaps: vec![gap],
             ..snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, Some(SNAPSHOT_START_SECS))
         }];
-        let output = log_view(&snapshots).table_text(&berlin());
-        assert!(output.contains("CEST to now: 11 days)"), "{output}");
-        assert!(output.contains("says nothing of whether it looked"), "{output}");
-        assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
+        let note = "\nNo report confirmed a snapshot here after it was recorded.\n\
+                    Without the reporter's HEARTBEAT only changes are reported: ";
+        let view = log_view(&snapshots);
+        for output in [view.table_text(&berlin()), view.long_text(&berlin())] {
+            assert!(output.contains("CEST to now: 11 days)"), "{output}");
+            assert!(output.contains(note), "{output}");
+            assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
+        }
+        // Of several environments it names those that it explains.
+        let confirmed =
+            snapshot_entry(7, SNAPSHOT_START_SECS, 0.0, Some(SNAPSHOT_START_SECS + 1.0));
+        let mut several = log_view(&snapshots);
+        several.rows[0].environment = Some("prod");
+        let row = LogRow { environment: Some("beta"), snapshot: &confirmed, changes: None };
+        several.rows.push(row);
+        let output = several.table_text(&berlin());
+        assert!(output.contains("No report confirmed a snapshot of prod after"), "{output}");
         // Without times to explain there is no note.
         for confirmed_until in [None, Some(SNAPSHOT_START_SECS)] {
             let snapshots = [snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, confirmed_until)];

@@ -356,6 +356,22 @@ async fn the_matrix_has_the_version_of_each_repository_in_each_environment() {
     let words = get(&recorder, "/acme/matrix").await.words();
     assert!(words.contains("Repository aws-beta aws-prod no report yet"), "{words}");
     assert!(!words.contains("Nothing runs."), "{words}");
+    let words = get(&recorder, "/acme/matrix?name=none").await.words();
+    assert!(words.contains("such a name. Some environments have no report yet."), "{words}");
+
+    let logical = json!({"name": "all", "type": "logical", "description": "",
+                         "included_environments": ["aws-prod"]});
+    assert_eq!(recorder.put("/environments/acme", logical.to_string()).await.status, 201);
+    let words = get(&recorder, "/acme/matrix").await.words();
+    assert!(words.contains("Repository aws-beta aws-prod no report yet"), "{words}");
+    for (environment, reason) in [
+        ("all", "gets no reports, and so has no snapshots. It is made of aws-prod"),
+        ("aws-beta", "Nothing has run here since the first report."),
+        ("aws-prod", "Nothing was reported yet."),
+    ] {
+        let words = get(&recorder, &format!("/acme/environments/{environment}")).await.words();
+        assert!(words.contains(reason), "{environment}: {words}");
+    }
 }
 
 #[tokio::test]

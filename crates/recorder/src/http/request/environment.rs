@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use super::json::{FromJson, invalid, parse};
 use super::text::{List, Text};
 use crate::domain::{EnvironmentSettings, Error, MAX_ENVIRONMENT_NAME_BYTES, SettingsChange};
-use envsnap_model::wire::{ECS, is_environment_name};
+use envsnap_model::wire::{ECS, LOGICAL, is_environment_name};
 
 /// The longest description of an environment, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
@@ -15,10 +15,10 @@ const MAX_NAMES: usize = 100;
 
 /// The types that an environment may have.
 pub(crate) const TYPES: [&str; 9] =
-    ["K8S", "ECS", "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", "logical"];
+    ["K8S", ECS, "S3", "lambda", "server", "docker", "azure-apps", "cloud-run", LOGICAL];
 
-/// The types that the recorder supports; `logical` is a group of environments.
-const SUPPORTED_TYPES: [&str; 2] = [ECS, "logical"];
+/// The types that the recorder supports.
+const SUPPORTED_TYPES: [&str; 2] = [ECS, LOGICAL];
 
 /// The body of `PUT /environments/{org}`.
 #[derive(Deserialize)]

@@ -21,6 +21,7 @@ use crate::web::form::{name_contains, name_filter, name_filter_parameter, urlenc
 use crate::web::frame::Frame;
 use crate::web::pager::pager;
 use envsnap_model::snapshot::ImageName;
+use envsnap_model::wire::LOGICAL;
 
 /// Repositories on one page.
 const PAGE_SIZE: u32 = 100;
@@ -45,8 +46,10 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     let page = Page { number, size: PAGE_SIZE };
     let has_provenance = store.has_provenance(&org).await?;
     let columns = Page { number: 1, size: MAX_ENVIRONMENTS };
-    let (environments, total) =
+    let (mut environments, total) =
         store.overview(OrgFilter::Only(vec![org.clone()]), None, columns).await?;
+    let is_cut = total > environments.len() as u64;
+    environments.retain(|it| it.environment.environment_type != LOGICAL);
     let part = name_filter_parameter(&parameters);
     let mut rows = versions_by_repository(&environments);
     rows.retain(|repository, _| name_contains(repository, &part));
@@ -61,6 +64,9 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         (name_filter("Repository", &part, &[]))
         @if rows.is_empty() && !part.is_empty() {
             p.empty { "No repository that runs has such a name." }
+            @if environments.iter().any(|it| !is_reported(it)) {
+                p.quiet { "Some environments have no report yet." }
+            }
         } @else if rows.is_empty()
             && environments.iter().all(|it| it.running.is_some() && is_reported(it)) {
             p.empty { "Nothing runs." }
@@ -68,7 +74,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
             (table(&org, &environments, &rows, page, has_provenance))
             (pager("page", page, rows.len() as u64, &format!("&name={}", urlencode(&part))))
         }
-        @if total > environments.len() as u64 {
+        @if is_cut {
             p.quiet { "Of " (pluralize(total, "environment")) " the first are shown." }
         }
     };
@@ -81,10 +87,9 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
     .render(&main))
 }
 
-/// Whether it is known what runs there. A logical environment gets no reports.
+/// Whether it is known what runs there.
 fn is_reported(summary: &EnvironmentSummary) -> bool {
-    let environment = &summary.environment;
-    environment.last_reported_at.is_some() || environment.included_environments.is_some()
+    summary.environment.last_reported_at.is_some()
 }
 
 fn versions_by_repository(environments: &[EnvironmentSummary]) -> BTreeMap<&str, Row<'_>> {
