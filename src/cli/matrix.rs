@@ -229,8 +229,8 @@ fn artifact_json(it: &RecordedArtifact) -> Value {
     })
 }
 
-/// The versions by repository and environment, and the environments of which nothing is known. It
-/// combines several responses, so that there is no single document of the server's.
+/// The versions by repository and environment, and the environments without a snapshot. It combines
+/// several responses, so that there is no single document of the server's.
 fn json(
     environments: &[String],
     without_snapshot: &[&str],

@@ -49,8 +49,8 @@ pub enum ErrorKind {
     Redirected,
     /// The environment on the server is not of type ECS.
     WrongType,
-    /// The environment has no snapshot: nothing has reported it, or nothing has run there since. The
-    /// function goes on then, so that only questions fail.
+    /// The environment has no snapshot: nothing has reported it, or nothing has run there since its
+    /// first report. The function goes on then, so that only questions fail.
     NoSnapshotYet,
     /// The server refused a request for another reason.
     RequestRefused,
