@@ -11,6 +11,22 @@ use serde_json::Value;
 use crate::harness::{ENVIRONMENT, app};
 use crate::recorder::server::Recorder;
 
+/// Copies `source` to `program`, which may be executed.
+///
+/// A process of its own writes it: what this process has open for writing, another test's process
+/// has open as well between its fork and its exec, and to execute such a file fails (`ETXTBSY`).
+pub(crate) fn install(source: &Path, program: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).args([source, program]).status();
+    assert!(status.unwrap().success());
+}
+
+/// As [`install`], of a shell script of these lines.
+pub(crate) fn install_script(lines: &str, program: &Path) {
+    let source = program.with_extension("source");
+    std::fs::write(&source, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    install(&source, program);
+}
+
 /// Runs `envsnap` with these environment variables only.
 pub(crate) fn envsnap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_envsnap"))

@@ -1,6 +1,6 @@
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+
+use crate::command_line::install_script;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -9,9 +9,7 @@ fn command_archive_has_binary_completions_and_systemd_unit_and_is_reproducible()
     let folder = tempfile::tempdir().unwrap();
     // The command itself would take half a minute to compress: it is built without optimization.
     let command = folder.path().join("envsnap");
-    let run = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_envsnap"));
-    std::fs::write(&command, run).unwrap();
-    std::fs::set_permissions(&command, Permissions::from_mode(0o755)).unwrap();
+    install_script(&format!("exec '{}' \"$@\"", env!("CARGO_BIN_EXE_envsnap")), &command);
     let make = |into: &str| {
         let into = folder.path().join(into);
         let script = format!("{ROOT}/deploy/command-archive");

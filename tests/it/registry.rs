@@ -4,7 +4,6 @@
 mod server;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -20,7 +19,7 @@ use tokio::net::TcpListener;
 pub(crate) use server::Registry;
 use server::{ReceivedRequest, digest, refusal};
 
-use crate::command_line::{envsnap, text};
+use crate::command_line::{envsnap, install_script, text};
 
 /// The digest of the image in the registry, without `sha256:`.
 const HEX: &str = "9af401c4350b21e3f1df17d6ad808da43d9646e75b6da902cc7c492bcfb9c625";
@@ -40,9 +39,7 @@ fn assert_prints(output: &Output, expected: &str) {
 fn docker_config(config: &str, helper: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("config.json"), config).unwrap();
-    let program = directory.path().join("docker-credential-x");
-    fs::write(&program, format!("#!/bin/sh\n{helper}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    install_script(helper, &directory.path().join("docker-credential-x"));
     directory
 }
 

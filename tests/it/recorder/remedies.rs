@@ -14,7 +14,7 @@ use super::file::on;
 use super::lost_log::beside;
 use super::lost_reports::{has_all, report, start_with_reports};
 use super::second_program;
-use crate::command_line::text;
+use crate::command_line::{install, text};
 
 /// What is in the message, and what is done then.
 type Step = (&'static str, fn(&Path));
@@ -224,7 +224,7 @@ async fn folder_in_which_the_recorder_cannot_create_files_is_named_with_the_chow
     }
     chown(beside(&file, ".lock"), Some(65_534), None).unwrap();
     let program = folder.path().join("envsnap");
-    fs::copy(env!("CARGO_BIN_EXE_envsnap"), &program).unwrap();
+    install(Path::new(env!("CARGO_BIN_EXE_envsnap")), &program);
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let start = || {
         let mut command = Command::new(&program);
