@@ -109,13 +109,15 @@ fn no_snapshot(org: &str, environment: &EnvironmentRecord) -> Markup {
                     "."
                 }
             }
-        } @else if environment.last_reported_at.is_some() {
-            p.empty {
-                "Nothing has run here since the first report. The first report of something that \
-                 runs makes snapshot #1."
-            }
         } @else {
-            p.empty { "Nothing was reported yet. The first report makes snapshot #1." }
+            p.empty {
+                @if environment.last_reported_at.is_some() {
+                    "Nothing has run here since the first report."
+                } @else {
+                    "Nothing was reported yet."
+                }
+                " The first report of something that runs makes snapshot #1."
+            }
         }
     }
 }
