@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use envsnap::api::{ApiError, Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
+use envsnap::api::wire::{EcsReport, EnvironmentRequest};
+use envsnap::api::{
+    ApiError, Client, EnvironmentApi as _, LatestSnapshot, ReportOptions, ReportResponse,
+    ServerApi as _,
+};
 use envsnap::token::TokenSource;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -130,5 +135,57 @@ async fn invalid_snapshot_document_is_an_error_and_unusual_values_are_accepted()
         server.then(200, body);
         let latest = client(&server.url).environment("e", None).latest_snapshot().await;
         assert!(matches!(latest, Ok(LatestSnapshot::Snapshot { index: 1, .. })), "{latest:?}");
+    }
+}
+
+/// An empty report, for servers that do not look at it.
+async fn report(client: &Client, latest_index: u64) -> Result<ReportResponse, ApiError> {
+    let options = ReportOptions { latest_index: Some(latest_index), heartbeat: None };
+    client.environment("e", None).report(&EcsReport::from_containers(&[]), options).await
+}
+
+#[tokio::test]
+async fn write_is_confirmed_only_by_status_200_or_201_with_a_json_body() {
+    for (status, body, confirmed) in [
+        (200, "\"OK\"", true),
+        (201, "{}", true),
+        (200, "<html>The requested URL was rejected</html>", false),
+        (200, "", false),
+        (200, "OK", false),
+        (202, "{\"error\": \"blocked\"}", false),
+        (204, "", false),
+    ] {
+        let server = Scripted::start().await;
+        server.then(status, body).then(status, body);
+        let client = client(&server.url);
+        let reported = report(&client, 3).await;
+        assert_eq!(reported.is_ok(), confirmed, "{status} {body}: {reported:?}");
+        let request = EnvironmentRequest {
+            name: "e".to_owned(),
+            environment_type: "ECS".to_owned(),
+            description: String::new(),
+            include_scaling: None,
+        };
+        let created = client.environment("e", None).create(&request).await;
+        assert_eq!(created.is_ok(), confirmed, "{status} {body}: {created:?}");
+        assert_eq!(server.received().len(), 2, "{status} {body}: it is not sent again");
+    }
+}
+
+/// A server that takes no preconditions, and fails the first attempt.
+#[tokio::test]
+async fn report_is_sent_again_only_if_no_snapshot_was_recorded_meanwhile() {
+    for (latest, requests) in [(3, ["PUT", "GET", "PUT"].as_slice()), (4, &["PUT", "GET"])] {
+        let server = Scripted::start().await;
+        let document = json!({"index": latest, "type": "ECS", "artifacts": []});
+        server.then_json(409, &json!({"message": "lock"})).then_json(200, &document);
+        server.then_json(201, &json!("OK"));
+        let reported = report(&client(&server.url), 3).await;
+        let methods: Vec<_> = server.received().into_iter().map(|it| it.method).collect();
+        assert_eq!(methods, requests, "{reported:?}");
+        match latest {
+            3 => assert!(reported.unwrap().repeated),
+            _ => assert!(reported.unwrap_err().is_precondition_failed()),
+        }
     }
 }

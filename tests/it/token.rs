@@ -43,14 +43,17 @@ async fn the_token_is_fetched_once_and_decrypted() {
 
 #[tokio::test]
 async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
-    let (server, ssm) = (Scripted::start().await, Scripted::start().await);
-    ssm.then_json(200, &parameter_response("old")).then_json(200, &parameter_response("new"));
-    server.then_json(403, &json!({"message": "no"}));
-    script_no_snapshot(&server);
-    let client = client(&server.url, &ssm);
-    client.environment("e", None).latest_snapshot().await.unwrap();
-    let tokens: Vec<_> = server.received().into_iter().map(|r| r.authorization.unwrap()).collect();
-    assert_eq!(tokens, ["Bearer old", "Bearer new"]);
+    for refusal in ["{\"message\": \"no\"}", "<html>401 Authorization Required</html>"] {
+        let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+        ssm.then_json(200, &parameter_response("old")).then_json(200, &parameter_response("new"));
+        server.then(401, refusal);
+        script_no_snapshot(&server);
+        let client = client(&server.url, &ssm);
+        client.environment("e", None).latest_snapshot().await.unwrap();
+        let received = server.received().into_iter();
+        let tokens: Vec<_> = received.map(|request| request.authorization.unwrap()).collect();
+        assert_eq!(tokens, ["Bearer old", "Bearer new"], "{refusal}");
+    }
 }
 
 #[tokio::test]

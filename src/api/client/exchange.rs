@@ -10,10 +10,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::Instant;
 
-use super::{ApiError, EnvironmentClient, LocalServer};
+use super::latest::parse_latest_snapshot;
+use super::{ApiError, EnvironmentClient, LatestSnapshot, LocalServer};
 use crate::api::wire::{ErrorBody, HEAD, MAX_RESPONSE_BYTES};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
@@ -96,27 +97,48 @@ impl EnvironmentClient<'_> {
         headers: &HeaderMap,
         body: Option<&(impl RequestBody + Sync)>,
     ) -> Result<RawResponse, ApiError> {
-        let answer = self.send_with_retries(operation, &method, &url, headers, body).await;
-        match answer {
-            Err(ApiError::Rejected { status, .. })
-                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-                    && self.client.tokens.can_refresh() =>
-            {
-                *self.client.token.lock().await = None;
-                tracing::info!(%status, "the server refuses the API token: fetching it again");
-                self.send_with_retries(operation, &method, &url, headers, body).await
-            }
-            answer => answer,
-        }
+        let (url, no_check) = (&url, async || Ok(()));
+        // On the heap: futures that are nested deeper take the compiler over its limit.
+        Box::pin(self.send_checked(url, operation, &method, headers, body, no_check)).await
     }
 
-    async fn send_with_retries(
+    /// Like [`Self::send_to`], with a check that has to pass before each further attempt.
+    pub(super) async fn send_checked(
         &self,
+        url: &Url,
         operation: &str,
         method: &Method,
-        url: &Url,
         headers: &HeaderMap,
         body: Option<&(impl RequestBody + Sync)>,
+        check: impl AsyncFn() -> Result<(), AttemptError>,
+    ) -> Result<RawResponse, ApiError> {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let attempt = async |http: &reqwest::Client| {
+            if self.calls.load(Ordering::Relaxed) > calls {
+                check().await?;
+            }
+            self.send_once(http, operation, method, url, headers, body).await
+        };
+        let answer = self.retry(&attempt).await;
+        let status = match &answer {
+            Err(
+                ApiError::Rejected { status, .. } | ApiError::NotASnapshotServer { status, .. },
+            ) => *status,
+            _ => return answer,
+        };
+        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if !is_refused || !self.client.tokens.can_refresh() {
+            return answer;
+        }
+        *self.client.token.lock().await = None;
+        tracing::info!(%status, "the server refuses the API token: fetching it again");
+        self.retry(&attempt).await
+    }
+
+    /// Repeats `attempt`, which is passed the HTTP client to use, while it fails with what may pass.
+    async fn retry(
+        &self,
+        attempt: &impl AsyncFn(&reqwest::Client) -> Result<RawResponse, AttemptError>,
     ) -> Result<RawResponse, ApiError> {
         let policy =
             ExponentialBuilder::new().with_min_delay(FIRST_RETRY_WAIT).with_max_times(MAX_RETRIES);
@@ -124,7 +146,7 @@ impl EnvironmentClient<'_> {
         let mut has_reconnected = false;
         let attempt = async |_: Option<&AttemptError>| {
             let http = self.client.http.get();
-            let answer = self.send_once(&http, operation, method, url, headers, body).await;
+            let answer = attempt(&http).await;
             if let Err(failed) = &answer
                 && failed.is_transient()
                 && failed.connection != ConnectionState::Unaffected
@@ -151,6 +173,33 @@ impl EnvironmentClient<'_> {
         };
         let answer = retry(self.give_up_at, attempt, wait_after, log).await;
         answer.map_err(|failed| failed.error)
+    }
+
+    /// Checks that `index` is that of the environment's latest snapshot, 0 for none.
+    pub(super) async fn check_latest_index(&self, index: u64) -> Result<(), AttemptError> {
+        let operation = format!("return the latest snapshot of \"{}\"", self.name);
+        let url = self.client.url(&["snapshots", &self.client.org, self.name, "-1"]);
+        let http = self.client.http.get();
+        let none = HeaderMap::new();
+        let answer =
+            self.send_once(&http, &operation, &Method::GET, &url, &none, None::<&()>).await;
+        let latest = match answer {
+            Err(AttemptError { error: ApiError::NoSnapshotYet { .. }, .. }) => 0,
+            answer => match parse_latest_snapshot(&operation, &answer?)? {
+                LatestSnapshot::Snapshot { index, .. } => index,
+                LatestSnapshot::NoSnapshotYet | LatestSnapshot::OtherType(_) => 0,
+            },
+        };
+        if latest == index {
+            return Ok(());
+        }
+        let error = ApiError::Rejected {
+            operation,
+            url: url.into(),
+            status: StatusCode::PRECONDITION_FAILED,
+            message: format!("its index is {latest}, not {index}"),
+        };
+        Err(error.into())
     }
 
     async fn send_once(
@@ -190,7 +239,12 @@ impl EnvironmentClient<'_> {
         if status.is_success() {
             let (head, total) = (ledger_head(response.headers()), total_count(response.headers()));
             let (url, host) = (url.clone(), host.clone());
-            return Ok(RawResponse { status, head, total, body, url, host, is_web_page, token });
+            let answer = RawResponse { status, head, total, body, url, host, is_web_page, token };
+            if *method != Method::GET {
+                // Not from a gateway in front of the server, which has not passed the request on.
+                parse::<IgnoredAny>(operation, &answer)?;
+            }
+            return Ok(answer);
         }
         if is_web_page && !is_transient(status) && !status.is_redirection() {
             return Err(not_a_snapshot_server(host, url, status).into());
@@ -210,7 +264,7 @@ fn attempt_timeout(give_up_at: Option<Instant>) -> Duration {
     })
 }
 
-struct AttemptError {
+pub(super) struct AttemptError {
     error: ApiError,
     connection: ConnectionState,
 }
@@ -364,23 +418,26 @@ pub(super) fn parse<T: DeserializeOwned>(
     operation: &str,
     answer: &RawResponse,
 ) -> Result<T, ApiError> {
-    serde_json::from_slice(&answer.body).map_err(|error| {
-        if answer.is_web_page {
-            return not_a_snapshot_server(&answer.host, &answer.url, answer.status);
+    let is_api_status = matches!(answer.status, StatusCode::OK | StatusCode::CREATED);
+    let problem = match serde_json::from_slice(&answer.body) {
+        Ok(document) if is_api_status => return Ok(document),
+        Err(_) if answer.is_web_page => {
+            return Err(not_a_snapshot_server(&answer.host, &answer.url, answer.status));
         }
-        ApiError::Unavailable {
-            operation: operation.to_owned(),
-            url: answer.url.to_string(),
-            reason: format!(
-                "it answered {} with what is not a document of its API ({}): {}",
-                answer.status,
-                // serde repeats the value that it did not expect.
-                answer.printable(&error.to_string()),
-                answer.printable(&String::from_utf8_lossy(&answer.body))
-            ),
-            retry_after: None,
-            transient: false,
-        }
+        Ok(_) => "its API answers 200 or 201".to_owned(),
+        // serde repeats the value that it did not expect.
+        Err(error) => answer.printable(&error.to_string()),
+    };
+    Err(ApiError::Unavailable {
+        operation: operation.to_owned(),
+        url: answer.url.to_string(),
+        reason: format!(
+            "it answered {} with what is not a document of its API ({problem}): {}",
+            answer.status,
+            answer.printable(&String::from_utf8_lossy(&answer.body))
+        ),
+        retry_after: None,
+        transient: false,
     })
 }
 

@@ -77,8 +77,9 @@ pub enum LatestSnapshot {
 /// The headers of a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReportOptions {
-    /// Record the report only if this is the index of the latest snapshot, 0 for none. Sent only to
-    /// a server that accepts preconditions.
+    /// Record the report only if this is the index of the latest snapshot, 0 for none. It is sent to a
+    /// server that accepts preconditions. With another one, the index is compared before each attempt
+    /// but the first.
     pub latest_index: Option<u64>,
     /// The maximum time until the next report.
     pub heartbeat: Option<Duration>,
@@ -324,7 +325,14 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         let before = self.calls();
         let headers = options.headers(self.accepts_preconditions());
         let url = self.client.url(&path);
-        let answer = self.send_to(url, &operation, Method::PUT, &headers, Some(report)).await?;
+        let compared = options.latest_index.filter(|_| !headers.contains_key(IF_MATCH));
+        let check = async || match compared {
+            Some(index) => self.check_latest_index(index).await,
+            None => Ok(()),
+        };
+        let answer = self
+            .send_checked(&url, &operation, &Method::PUT, &headers, Some(report), check)
+            .await?;
         Ok(ReportResponse {
             created: answer.status == StatusCode::CREATED,
             repeated: self.calls() - before > 1,
