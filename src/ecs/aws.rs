@@ -128,7 +128,7 @@ impl EcsApi for AwsEcs {
             .send()
             .await
             .map_err(|error| self.to_call_error(&error))?;
-        Ok(answer
+        let described: Vec<_> = answer
             .clusters
             .ok_or_else(|| self.missing_list_error())?
             .into_iter()
@@ -137,7 +137,24 @@ impl EcsApi for AwsEcs {
                 status: cluster.status,
                 running_tasks: usize::try_from(cluster.running_tasks_count).unwrap_or(0),
             })
-            .collect())
+            .collect();
+        let failures = answer.failures.unwrap_or_default();
+        for requested in clusters.iter().filter(|id| !described.iter().any(|it| is_of(&it.arn, id)))
+        {
+            let arn = |failure: &&sdk::Failure| is_of(failure.arn().unwrap_or_default(), requested);
+            let failure = failures.iter().find(arn);
+            match failure.map(|failure| failure.reason().unwrap_or("no reason")) {
+                Some("MISSING") => {}
+                reason => {
+                    return Err(CallError::Incomplete(format!(
+                        "{}: it describes cluster {requested} neither as existing nor as missing ({})",
+                        self.endpoint,
+                        reason.unwrap_or("it is left out")
+                    )));
+                }
+            }
+        }
+        Ok(described)
     }
 
     async fn list_tasks(
@@ -212,6 +229,11 @@ impl EcsApi for AwsEcs {
     }
 }
 
+/// Whether `arn` is that of the cluster with this name or ARN, of one account and region.
+fn is_of(arn: &str, requested: &str) -> bool {
+    arn.rsplit('/').next() == requested.rsplit('/').next()
+}
+
 fn task_from_sdk(task: sdk::Task) -> Result<Task, CallError> {
     let Some(arn) = task.task_arn else {
         return Err(CallError::Malformed("it describes a task without an ARN".to_owned()));
@@ -255,7 +277,7 @@ impl AwsEcs {
 
     /// The error for an empty body, which the SDK parses as a success.
     fn missing_list_error(&self) -> CallError {
-        CallError::Empty(format!("{}: it answers without a list", self.endpoint))
+        CallError::Incomplete(format!("{}: it answers without a list", self.endpoint))
     }
 
     fn to_call_error<E>(&self, error: &SdkError<E>) -> CallError

@@ -37,7 +37,7 @@ pub trait EcsApi {
     /// ECS did not answer with a page.
     async fn list_clusters(&self, next_token: Option<String>) -> Result<Page, CallError>;
 
-    /// At most [`DESCRIBE_BATCH`] clusters. Those that do not exist are not in the response.
+    /// At most [`DESCRIBE_BATCH`] clusters. Only those that do not exist are not in the response.
     ///
     /// # Errors
     /// ECS did not describe them.
@@ -227,10 +227,10 @@ pub enum CallError {
     /// ECS refused the request, and would refuse it again. Holds its message.
     #[error("{}", excerpt(.0))]
     Rejected(String),
-    /// A success without the requested list, not even an empty one. Taken for an empty list, it
-    /// would empty an environment.
+    /// A success without the requested list, not even an empty one, or without a requested cluster.
+    /// Taken for an empty list, or for a cluster that is gone, it would empty an environment.
     #[error("{}", excerpt(.0))]
-    Empty(String),
+    Incomplete(String),
     /// The response cannot be understood.
     #[error("the response cannot be understood: {}", excerpt(.0))]
     Malformed(String),
@@ -318,7 +318,7 @@ mod tests {
             CallError::Disconnected(long.clone()),
             CallError::Unavailable(long.clone()),
             CallError::Rejected(long.clone()),
-            CallError::Empty(long.clone()),
+            CallError::Incomplete(long.clone()),
             CallError::Malformed(long),
         ] {
             let message = error.to_string();

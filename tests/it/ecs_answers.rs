@@ -28,7 +28,7 @@ fn error_class(error: &CallError) -> &'static str {
         CallError::ClockSkew(_) => "clock skew",
         CallError::OutOfTime => "out of time",
         CallError::Rejected(_) => "refused",
-        CallError::Empty(_) => "empty",
+        CallError::Incomplete(_) => "incomplete",
         CallError::Malformed(_) => "malformed",
     }
 }
@@ -70,9 +70,9 @@ async fn each_ecs_response_is_classified_and_not_retried_by_the_sdk() {
         (404, SIGN_IN_PAGE.to_owned(), "malformed"),
         (400, json!({"message": "no type"}).to_string(), "malformed"),
         (301, String::new(), "malformed"),
-        (200, String::new(), "empty"),
-        (200, "{}".to_owned(), "empty"),
-        (200, "{\"taskArns\": null}".to_owned(), "empty"),
+        (200, String::new(), "incomplete"),
+        (200, "{}".to_owned(), "incomplete"),
+        (200, "{\"taskArns\": null}".to_owned(), "incomplete"),
         (200, "null".to_owned(), "malformed"),
         (200, "[]".to_owned(), "malformed"),
         (200, SIGN_IN_PAGE.to_owned(), "malformed"),
@@ -96,6 +96,35 @@ async fn each_ecs_response_is_classified_and_not_retried_by_the_sdk() {
         assert_eq!(error_class(&error), expected, "{status} {shown}: {error}");
         assert!(error.to_string().len() < 300, "{status} {shown}: {error}");
         assert_eq!(server.received().len(), 1, "{status} {shown}: the SDK does not ask again");
+    }
+}
+
+#[tokio::test]
+async fn cluster_is_gone_only_if_ecs_describes_it_as_missing() {
+    let arn = |name: &str| format!("arn:aws:ecs:eu-central-1:274425519734:cluster/{name}");
+    let app = json!({"clusterArn": arn("app"), "status": "ACTIVE", "runningTasksCount": 2});
+    let failure = |reason: &str| json!({"arn": arn("db"), "reason": reason});
+    let cases = [
+        (json!([app, {"clusterArn": arn("db"), "status": "INACTIVE"}]), json!([]), Ok(2)),
+        (json!([app]), json!([failure("MISSING")]), Ok(1)),
+        (json!([app]), json!([failure("INTERNAL_FAILURE")]), Err("INTERNAL_FAILURE")),
+        (json!([app]), json!([]), Err("it is left out")),
+        (json!([app]), json!(null), Err("it is left out")),
+        (json!([]), json!([failure("MISSING")]), Err("describes cluster app neither")),
+    ];
+    for (clusters, failures, expected) in cases {
+        let server = Scripted::start().await;
+        server.then_json(200, &json!({"clusters": clusters, "failures": failures}));
+        let requested = ["app".to_owned(), arn("db")];
+        let described = ecs(&server).await.describe_clusters(&requested).await;
+        match (described, expected) {
+            (Ok(described), Ok(count)) => assert_eq!(described.len(), count, "{described:?}"),
+            (Err(error), Err(reason)) => {
+                assert_eq!(error_class(&error), "incomplete", "{error}");
+                assert!(error.to_string().contains(reason), "{error}");
+            }
+            (described, expected) => panic!("{described:?}, not {expected:?}"),
+        }
     }
 }
 

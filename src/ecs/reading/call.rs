@@ -60,7 +60,7 @@ impl RetryPolicy {
             CallError::ClockSkew(_) if !replace(&mut self.has_signed_again, true) => {
                 Some(Duration::ZERO)
             }
-            CallError::Empty(_) => self.inconsistency_waits.next(),
+            CallError::Incomplete(_) => self.inconsistency_waits.next(),
             CallError::Malformed(_) if !replace(&mut self.was_malformed, true) => {
                 self.inconsistency_waits.next()
             }
@@ -262,7 +262,7 @@ mod tests {
         let clock = ClockSkew::from_error(Some("RequestExpired"), None, None, SystemTime::now());
         let clock = CallError::ClockSkew(clock.unwrap());
         let [malformed, empty] =
-            [CallError::Malformed, CallError::Empty].map(|error| error(String::new()));
+            [CallError::Malformed, CallError::Incomplete].map(|error| error(String::new()));
         for (error, attempts, milliseconds) in
             [(clock, 2, 0), (malformed, 2, 200), (empty, 6, 5_000)]
         {

@@ -169,7 +169,7 @@ impl FakeEcs {
                 let skew = ClockSkew::from_error(Some("RequestExpired"), None, None, now);
                 Err(CallError::ClockSkew(skew.unwrap()))
             }
-            Some(Empty) => Err(CallError::Empty("no list".to_owned())),
+            Some(Empty) => Err(CallError::Incomplete("no list".to_owned())),
             Some(Silent) => {
                 self.0.time.note(|| format!("  ECS never answers: {}", what()));
                 self.0.state.borrow_mut().damage.mark_pending(what(), cluster.map(cluster_name));
