@@ -246,7 +246,7 @@ fn parse_environment(
             ));
             continue;
         }
-        match field_text(&value) {
+        match field_text(&field, &value) {
             Ok(text) => drop(values.insert(field, text)),
             Err(wanted) => {
                 variables
@@ -271,12 +271,14 @@ fn parse_environment(
 
 /// A field's value as the text of a variable: a list of names is joined by commas. The error says what
 /// the value should be.
-fn field_text(value: &Value) -> Result<String, &'static str> {
+fn field_text(field: &str, value: &Value) -> Result<String, &'static str> {
+    let ScopeSettingNames { clusters, exclude, services, exclude_services } = &FIELD_NAMES.scope;
+    let filters = [clusters, exclude, services, exclude_services];
     match value {
         Value::Null => Ok(String::new()),
         Value::Bool(flag) => Ok(flag.to_string()),
         Value::String(text) => Ok(text.clone()),
-        Value::Array(names) => {
+        Value::Array(names) if filters.iter().any(|[name, _]| *name == field) => {
             let texts = names.iter().map(Value::as_str);
             let names: Option<Vec<_>> =
                 texts.map(|text| text.filter(|text| !text.trim().is_empty())).collect();
@@ -284,7 +286,12 @@ fn field_text(value: &Value) -> Result<String, &'static str> {
             let names = names.filter(|names| !names.is_empty());
             names.map(|names| names.join(",")).ok_or("a list of one name or more")
         }
-        _ => Err("a text, a list of names, or true or false"),
+        // Joined by commas, it would be an expression that matches no name.
+        Value::Array(_) if filters.iter().any(|[_, pattern]| *pattern == field) => {
+            Err("one regular expression, such as ^a|^b")
+        }
+        _ if filters.iter().any(|[name, _]| *name == field) => Err("a name or a list of names"),
+        _ => Err("a text, or true or false"),
     }
 }
 

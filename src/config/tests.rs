@@ -380,11 +380,10 @@ fn setting_a_variable_to_its_documented_default_does_not_change_the_configuratio
 #[test]
 fn every_field_in_the_table_is_known_in_environments_json() {
     let every: serde_json::Map<_, _> =
-        FIELDS.iter().map(|field| (field.name.to_owned(), serde_json::json!([]))).collect();
+        FIELDS.iter().map(|field| (field.name.to_owned(), serde_json::json!(1))).collect();
     let json = serde_json::json!([every]).to_string();
     let error = config_with_environments(&json, &[]).unwrap_err().to_string();
-    let read = error.matches("but should be a list of one name or more").count();
-    assert_eq!(read, FIELDS.len(), "{error}");
+    assert_eq!(error.matches(" is 1, but should be ").count(), FIELDS.len(), "{error}");
 }
 
 #[test]
@@ -416,5 +415,19 @@ fn environments_ssm_path_excludes_other_environment_variables_and_a_token_below_
     ] {
         let error = of(path, token, &more).unwrap_err().to_string();
         assert!(error.contains(expected), "{path} {token}: {error}");
+    }
+}
+
+#[test]
+fn list_is_accepted_for_names_and_refused_for_an_expression() {
+    for field in ["clusters", "exclude", "services", "exclude_services"] {
+        let of = |field: &str| {
+            let json = serde_json::json!([{"name": "prod", field: ["^a", "^b"]}]).to_string();
+            config_with_environments(&json, &[]).map_err(|error| error.to_string())
+        };
+        let names = serde_json::json!([{"name": "prod", field: ["a", "b"]}]).to_string();
+        assert!(config_with_environments(&names, &[]).is_ok(), "{field}");
+        let error = of(&format!("{field}_regex")).unwrap_err();
+        assert!(error.contains("should be one regular expression, such as ^a|^b"), "{error}");
     }
 }

@@ -62,6 +62,17 @@ impl<N: AsRef<str>> Selection<N> {
 }
 
 impl Selection<ClusterRef> {
+    /// As [`Self::selects`]. An ARN excludes only the cluster of its account and region.
+    pub fn selects_cluster(&self, cluster: &ClusterRef) -> bool {
+        (self.include.is_empty() || self.include.matches(cluster.name())) && !self.excludes(cluster)
+    }
+
+    fn excludes(&self, cluster: &ClusterRef) -> bool {
+        let Filter { names, pattern } = &self.exclude;
+        names.iter().any(|excluded| excluded.may_be(cluster))
+            || pattern.as_ref().is_some_and(|pattern| pattern.is_match(cluster.name()))
+    }
+
     /// Whether the clusters can only be found by listing all of them.
     pub fn needs_listing(&self) -> bool {
         self.include.names.is_empty() || self.include.pattern.is_some()
@@ -69,7 +80,7 @@ impl Selection<ClusterRef> {
 
     /// The named clusters that are not excluded.
     pub fn named(&self) -> impl Iterator<Item = &ClusterRef> {
-        self.include.names.iter().filter(|cluster| !self.exclude.matches(cluster.name()))
+        self.include.names.iter().filter(|cluster| !self.excludes(cluster))
     }
 }
 
@@ -118,6 +129,16 @@ impl ClusterRef {
     /// The account in its ARN; `None` for a name.
     pub fn account(&self) -> Option<&str> {
         self.given.split(':').nth(4)
+    }
+
+    /// Whether both may be the same cluster: a name may be of any account and region.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let same = |ours: Option<&str>, theirs: Option<&str>| {
+            ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
+        };
+        self.name() == other.name()
+            && same(self.region(), other.region())
+            && same(self.account(), other.account())
     }
 }
 

@@ -218,7 +218,10 @@ impl SourceCheck<'_> {
     fn cluster_to_check(&self, listed: &[String]) -> String {
         let scopes = || self.environments.iter().map(|it| &it.scope.clusters);
         let named = scopes().find_map(|clusters| clusters.named().next());
-        let selected = |arn: &&String| scopes().any(|clusters| clusters.selects(cluster_name(arn)));
+        let selected = |arn: &&String| {
+            let cluster = arn.parse();
+            cluster.is_ok_and(|cluster| scopes().any(|clusters| clusters.selects_cluster(&cluster)))
+        };
         match (named, listed.iter().find(selected)) {
             (Some(named), _) => named.given().to_owned(),
             (None, Some(listed)) => listed.clone(),

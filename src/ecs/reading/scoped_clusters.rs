@@ -47,7 +47,7 @@ impl<E: EcsApi> Reading<'_, E> {
         if scope.clusters.needs_listing() {
             let all = self.listed_clusters(progress).await?;
             listed = all.len();
-            for cluster in all.iter().filter(|cluster| scope.clusters.selects(cluster.name())) {
+            for cluster in all.iter().filter(|cluster| scope.clusters.selects_cluster(cluster)) {
                 let (id, name) = (cluster.given().to_owned(), cluster.name().to_owned());
                 clusters.insert(name.clone(), ClusterInScope { id, name, named: false });
             }
