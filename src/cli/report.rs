@@ -61,7 +61,7 @@ async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let config = Config::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
     let mut reporter = ConnectedReporter::connect(config, &aws).await?;
-    reporter.refresh().await?;
+    reporter.refresh(None).await?;
     let status = || progress::summary(reporter.progress(), ", querying the server");
     Ok(progress::with_progress(reporter.run(trigger, None), status).await?)
 }
@@ -71,7 +71,7 @@ async fn read_without_server(trigger: &Trigger) -> anyhow::Result<Outcome> {
     let config = ReadingConfig::from_lookup(env_var)?;
     let aws = aws::load_config().await?;
     let mut reader = EcsInventory::connect_to_read(config, &aws).await?;
-    reader.refresh().await?;
+    reader.refresh(None).await?;
     let status = || progress::summary(reader.progress(), "");
     let read = progress::with_progress(reader.read(trigger.explain), status).await;
     eprint(

@@ -39,6 +39,11 @@ impl<E> Reader<E> {
         Self { ecs, quota, call_permits, memory: Memory::default() }
     }
 
+    /// Changes how many calls there may be at a time.
+    pub(crate) fn limit_calls(&mut self, call_permits: usize) {
+        self.call_permits = Semaphore::new(call_permits);
+    }
+
     pub fn ecs(&self) -> &E {
         &self.ecs
     }

@@ -105,14 +105,16 @@ impl Function {
         let metrics = config.metrics;
         let mut reporter = ConnectedReporter::connect(config, &aws).await?;
         // On failure each invocation tries again and reports the error. Start-up may take 10 s.
-        let _unread = tokio::time::timeout(START_REFRESH_TIMEOUT, reporter.refresh()).await;
+        let _unread = reporter.refresh(Some(Instant::now() + START_REFRESH_TIMEOUT)).await;
         reporter.warm_up().await;
         Ok(Self { reporter: Mutex::new(reporter), metrics })
     }
 
     async fn invoke(&self, event: Event, context: &Context) -> Result<Value, Diagnostic> {
+        let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
+        let give_up_at = Instant::now() + left.saturating_sub(DEADLINE_MARGIN);
         let mut reporter = self.reporter.lock().await;
-        reporter.refresh().await.map_err(|error| {
+        reporter.refresh(Some(give_up_at)).await.map_err(|error| {
             let error = StartError::from(error);
             log::failure(error.kind(), &error.to_string(), &context.request_id)
         })?;
@@ -121,7 +123,7 @@ impl Function {
                 log::failure(ErrorKind::Config, &error.to_string(), &context.request_id)
             })?;
         }
-        let outcome = report(&reporter, event, context).await.map_err(|error| {
+        let outcome = report(&reporter, event, give_up_at).await.map_err(|error| {
             log::failure(ErrorKind::InvalidEvent, &error.to_string(), &context.request_id)
         })?;
         if outcome.environments.is_empty() {
@@ -137,12 +139,10 @@ impl Function {
 async fn report(
     reporter: &ConnectedReporter,
     event: Event,
-    context: &Context,
+    give_up_at: Instant,
 ) -> Result<Outcome, InvalidEvent> {
     let trigger = Trigger::parse(event.0?.get())?;
     tracing::info!(trigger = %trigger.kind, "invoked");
-    let left = time_left(Duration::from_millis(context.deadline), SystemTime::now());
-    let give_up_at = Instant::now() + left.saturating_sub(DEADLINE_MARGIN);
     reporter.run(&trigger, Some(give_up_at)).await
 }
 

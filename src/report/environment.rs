@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Barrier, Mutex};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::account::OwnAccount;
@@ -11,6 +11,7 @@ use super::environment_run::{self, EnvironmentRun};
 use super::heartbeat::Heartbeat;
 use super::inventory::Inventory;
 use super::memory::Memory;
+use super::readiness::Readiness;
 use super::{Calls, EnvironmentOutcome, ErrorKind, OutcomeKind, ReportError, Trigger};
 use crate::api::{EnvironmentApi, ServerApi};
 use crate::config::{EnvironmentConfig, Policy};
@@ -36,9 +37,7 @@ pub(super) struct RunContext<'a, S, C> {
     /// The account that is read without a role.
     pub(super) account: &'a OwnAccount,
     pub(super) give_up_at: Option<Instant>,
-    /// Environments share readings: none is read before each knows the index of its latest
-    /// snapshot, so that a report never overtakes a newer one.
-    pub(super) ready: Barrier,
+    pub(super) readiness: Readiness,
 }
 
 impl EnvironmentReporter {
@@ -58,7 +57,7 @@ impl EnvironmentReporter {
         };
         same(source.region.as_deref(), cluster.region())
             && same(source.account(), cluster.account())
-            && self.config.scope.clusters.selects(cluster.name())
+            && self.config.scope.clusters.selects_cluster(cluster)
     }
 
     /// Reads, compares and posts the environment. An error is in the outcome, also if something is

@@ -98,7 +98,16 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             known_index = fetched.as_ref().ok().map(|latest| latest.index);
             answer = Some(fetched);
         }
-        self.run.ready.wait().await;
+        let own_reading;
+        let reading = if self.run.readiness.wait().await {
+            reading
+        } else {
+            if let Some(Err(error)) = answer {
+                return Err(error);
+            }
+            own_reading = reading.again();
+            &own_reading
+        };
         let mut current = self.read_and_fetch_latest(reading, &mut answer).await?;
         let is_trusted =
             self.memory.trusts(&current.content_hash, current.at, self.run.policy.recheck)

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
 use aws_sdk_ssm::types::ParameterType;
+use tokio::time::{Instant, timeout_at};
 
 use super::{ConnectError, InvalidEnvironment, Reporter, fill_region};
 use crate::config::{EnvironmentConfig, EnvironmentsPath};
@@ -14,6 +15,12 @@ use crate::endpoint::Endpoint;
 
 /// Age at which the parameters are read again. 200 environments are 20 calls.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(15);
+
+/// For all parameters, if they were never read. At least two attempts at one call.
+const FIRST_READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For all parameters, if the environments can stay as they were read before.
+const REREAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Of each attempt at one SSM call.
 const SSM_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,37 +84,83 @@ impl Fleet {
         Ok(definitions)
     }
 
+    /// As [`Self::fetch`], until the deadline or a limit of its own.
+    async fn fetch_in_time(
+        &self,
+        give_up_at: Option<Instant>,
+    ) -> Result<BTreeMap<String, Definition>, ConnectError> {
+        let limit = if self.definitions.is_empty() { FIRST_READ_TIMEOUT } else { REREAD_TIMEOUT };
+        let end = Instant::now() + limit;
+        let end = give_up_at.map_or(end, |at| at.min(end));
+        timeout_at(end, self.fetch()).await.unwrap_or_else(|_| {
+            let reason = "it did not answer in time".to_owned();
+            Err(ConnectError::EnvironmentsUnavailable { path: self.path.path.clone(), reason })
+        })
+    }
+
+    /// Whether the parameter is there, and as it was when the parameters were last read.
+    fn has_unchanged(&self, name: &str, definitions: &BTreeMap<String, Definition>) -> bool {
+        definitions.contains_key(name) && definitions.get(name) == self.definitions.get(name)
+    }
+
+    /// The environments whose parameters are new or changed, each with its client of ECS, or why it is
+    /// not valid.
+    async fn connect_to_changed(
+        &self,
+        definitions: &BTreeMap<String, Definition>,
+    ) -> Vec<Result<(EnvironmentConfig, AwsEcs), InvalidEnvironment>> {
+        let path = &self.path.path;
+        for name in self.definitions.keys().filter(|name| !definitions.contains_key(*name)) {
+            tracing::warn!(
+                environment = name,
+                "its parameter under {path} in SSM is gone: the environment is no longer reported"
+            );
+        }
+        let mut changed = Vec::new();
+        for (name, definition) in definitions {
+            if self.has_unchanged(name, definitions) {
+                continue;
+            }
+            changed.push(match self.parse(name, definition) {
+                Ok(environment) => {
+                    let ecs = ecs::connect(&self.aws, &environment.source).await;
+                    Ok((environment, ecs))
+                }
+                Err(problem) => {
+                    let message = format!("the parameter {path}/{name} in SSM is wrong: {problem}");
+                    Err(InvalidEnvironment { name: name.clone(), message })
+                }
+            });
+        }
+        changed
+    }
+
     fn parse(&self, name: &str, definition: &Definition) -> Result<EnvironmentConfig, String> {
         let Some(text) = definition else {
             return Err("the parameter should be of type String".to_owned());
         };
-        EnvironmentConfig::from_parameter(name, text, self.path.creation)
-            .map_err(|error| error.to_string())
+        let mut environment = EnvironmentConfig::from_parameter(name, text, self.path.creation)
+            .map_err(|error| error.to_string())?;
+        fill_region(&mut environment, &self.aws).map_err(|error| error.to_string())?;
+        Ok(environment)
     }
 }
 
 impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
     /// Reads the environments under a path in SSM, if so configured and not read within the last 15
     /// minutes. Environments that did not change keep their memory. An invalid parameter fails its
-    /// own environment in each run, and no other.
+    /// own environment in each run, and no other. Nothing changes if the future is dropped before it
+    /// ends. `give_up_at` is the deadline of the run.
     ///
     /// # Errors
-    /// SSM did not return them, and they were never read before; or there are none.
-    pub async fn refresh(&mut self) -> Result<(), ConnectError> {
-        let Some(mut fleet) = self.fleet.take() else { return Ok(()) };
-        // On the heap: it is large, and not needed most of the time.
-        let result = Box::pin(self.refresh_from(&mut fleet)).await;
-        self.fleet = Some(fleet);
-        result
-    }
-
-    async fn refresh_from(&mut self, fleet: &mut Fleet) -> Result<(), ConnectError> {
+    /// SSM did not return them in time, and they were never read before; or there are none.
+    pub async fn refresh(&mut self, give_up_at: Option<Instant>) -> Result<(), ConnectError> {
         let now = (self.clock)();
-        if fleet.is_fresh(now) {
+        let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.is_fresh(now)) else {
             return Ok(());
-        }
-        let path = &fleet.path.path;
-        let definitions = match fleet.fetch().await {
+        };
+        // On the heap: it is large, and not needed most of the time.
+        let definitions = match Box::pin(fleet.fetch_in_time(give_up_at)).await {
             Ok(definitions) => definitions,
             Err(error) if !fleet.definitions.is_empty() => {
                 tracing::warn!(%error, "the environments stay as they were read before");
@@ -115,36 +168,22 @@ impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
             }
             Err(error) => return Err(error),
         };
-        for name in fleet.definitions.keys().filter(|name| !definitions.contains_key(*name)) {
-            tracing::warn!(
-                environment = name,
-                "its parameter under {path} in SSM is gone: the environment is no longer reported"
-            );
+        let changes = Box::pin(fleet.connect_to_changed(&definitions)).await;
+        if let Some(fleet) = &mut self.fleet {
+            let is_unchanged = |name: &str| fleet.has_unchanged(name, &definitions);
+            self.environments.retain(|environment| is_unchanged(&environment.config.name));
+            self.invalid.retain(|invalid| is_unchanged(&invalid.name));
+            fleet.definitions = definitions;
+            fleet.read_at = Some(now);
         }
-        let is_unchanged = |name: &str| {
-            definitions.contains_key(name) && definitions.get(name) == fleet.definitions.get(name)
-        };
-        self.environments.retain(|environment| is_unchanged(&environment.config.name));
-        self.invalid.retain(|invalid| is_unchanged(&invalid.name));
-        for (name, definition) in definitions.iter().filter(|(name, _)| !is_unchanged(name)) {
-            let parsed = fleet.parse(name, definition).and_then(|mut environment| {
-                fill_region(&mut environment, &fleet.aws).map_err(|error| error.to_string())?;
-                Ok(environment)
-            });
-            match parsed {
-                Ok(environment) => {
-                    let aws = ecs::connect(&fleet.aws, &environment.source).await;
-                    self.add(environment, |_| aws);
-                }
-                Err(problem) => {
-                    let message = format!("the parameter {path}/{name} in SSM is wrong: {problem}");
-                    self.invalid.push(InvalidEnvironment { name: name.clone(), message });
-                }
+        for change in changes {
+            match change {
+                Ok((environment, ecs)) => self.add(environment, |_| ecs),
+                Err(invalid) => self.invalid.push(invalid),
             }
         }
         self.environments.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-        fleet.definitions = definitions;
-        fleet.read_at = Some(now);
+        self.share_calls();
         Ok(())
     }
 }

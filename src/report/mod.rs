@@ -11,16 +11,16 @@ mod heartbeat;
 mod inventory;
 mod memory;
 mod outcome;
+mod readiness;
 mod replicas;
 mod server_state;
 mod trigger;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
-use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 use crate::api::{Client, ServerApi};
@@ -37,6 +37,7 @@ pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MAX_ROWS,
     Omitted, Outcome, OutcomeKind, ScaledRow,
 };
+use readiness::Readiness;
 pub use trigger::{InvalidEvent, Trigger, TriggerKind};
 
 /// Reports environments, and remembers the server's state between runs.
@@ -56,8 +57,6 @@ pub struct Reporter<E, S, C> {
     /// By account and region.
     quotas: HashMap<(Option<String>, Option<String>), Quota>,
     quota_share: f64,
-    /// Per reader.
-    calls_per_reader: usize,
     /// Set if the environments are configured in SSM.
     fleet: Option<Box<Fleet>>,
 }
@@ -215,11 +214,7 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         server: S,
         clock: C,
     ) -> Self {
-        let sources: HashSet<_> = config.environments.iter().map(|e| &e.source).collect();
         let mut reporter = Self {
-            // Each has its own limit: calls that hang in one region do not delay another one.
-            calls_per_reader: (MAX_CONCURRENT_CALLS / sources.len().max(1))
-                .max(MIN_CONCURRENT_CALLS),
             readers: Vec::new(),
             server,
             policy,
@@ -235,19 +230,29 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         for environment in config.environments {
             reporter.add(environment, &ecs);
         }
+        reporter.share_calls();
         reporter
     }
 
-    /// Adds an environment. `ecs` is called if there is no reader for its account, region and role
+    /// Divides the concurrent calls among the readers. Each has its own limit: calls that hang in one
+    /// region do not delay another one.
+    fn share_calls(&mut self) {
+        let calls = MAX_CONCURRENT_CALLS / self.readers.len().max(1);
+        for reader in &mut self.readers {
+            reader.limit_calls(calls.max(MIN_CONCURRENT_CALLS));
+        }
+    }
+
+    /// Adds an environment; [`Self::share_calls`] has to follow. `ecs` is called if there is no reader for its account, region and role
     /// yet.
     fn add(&mut self, environment: EnvironmentConfig, ecs: impl FnOnce(&Source) -> E) {
-        let Self { readers, sources, quotas, quota_share, calls_per_reader, .. } = self;
+        let Self { readers, sources, quotas, quota_share, .. } = self;
         let source = &environment.source;
         let reader = *sources.entry(source.clone()).or_insert_with(|| {
             // All roles that read an account and region share its quota.
             let account = (source.account().map(ToOwned::to_owned), source.region.clone());
             let quota = quotas.entry(account).or_insert_with(|| Quota::with_share(*quota_share));
-            readers.push(Reader::new(ecs(source), quota.clone(), *calls_per_reader));
+            readers.push(Reader::new(ecs(source), quota.clone(), MAX_CONCURRENT_CALLS));
             readers.len() - 1
         });
         self.environments.push(EnvironmentReporter::new(
@@ -315,8 +320,8 @@ impl<E: EcsApi, S: ServerApi, C: Fn() -> SystemTime> Reporter<E, S, C> {
             )));
         }
         let Self { server, policy, clock, account, .. } = self;
-        let ready = Barrier::new(selected.len().max(1));
-        let run = RunContext { trigger, policy, server, clock, account, give_up_at, ready };
+        let readiness = Readiness::new(selected.len());
+        let run = RunContext { trigger, policy, server, clock, account, give_up_at, readiness };
         let readings: Vec<_> = self.readers.iter().map(|reader| reader.begin(give_up_at)).collect();
         let reports = selected
             .into_iter()

@@ -15,6 +15,7 @@ use envsnap::report::{EnvironmentOutcome, OutcomeKind, Reporter, Trigger, Trigge
 use envsnap::standin::{Cluster, StandIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::harness::{Clock, aws, error_type, http_client, task, world};
 use crate::recorder::server::Recorder;
@@ -32,6 +33,8 @@ struct Account {
     /// The requested pages.
     pages: Arc<Mutex<usize>>,
     broken: Arc<Mutex<bool>>,
+    /// SSM does not answer.
+    silent: Arc<Mutex<bool>>,
 }
 
 /// Answers `GetParametersByPath`, and forwards all other requests to ECS.
@@ -50,6 +53,9 @@ async fn answer(
         }
         let answer = request.send().await.unwrap();
         return (answer.status(), answer.text().await.unwrap());
+    }
+    if *account.silent.lock().unwrap() {
+        std::future::pending::<()>().await;
     }
     if *account.broken.lock().unwrap() {
         let error = json!({"__type": "AccessDeniedException", "message": "not allowed"});
@@ -95,6 +101,7 @@ impl Fleet {
             parameters: Arc::default(),
             pages: Arc::default(),
             broken: Arc::default(),
+            silent: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -133,7 +140,7 @@ impl Fleet {
     /// Advances the clock, refreshes the environments and runs, as an invocation does.
     async fn run_after(&mut self, time: Duration) -> Vec<EnvironmentOutcome> {
         *self.now.lock().unwrap() += time;
-        self.reporter.refresh().await.unwrap();
+        self.reporter.refresh(None).await.unwrap();
         let trigger = Trigger::new(TriggerKind::Schedule);
         self.reporter.run(&trigger, None).await.unwrap().environments
     }
@@ -215,10 +222,10 @@ async fn invalid_parameter_fails_only_its_own_environment() {
 #[tokio::test]
 async fn environments_are_kept_while_ssm_fails_and_an_empty_path_is_an_error() {
     let mut fleet = Fleet::start(1).await;
-    let error = fleet.reporter.refresh().await.unwrap_err().to_string();
+    let error = fleet.reporter.refresh(None).await.unwrap_err().to_string();
     assert!(error.contains(SSM_PATH) && error.contains("no parameter under it"), "{error}");
     *fleet.account.broken.lock().unwrap() = true;
-    let error = fleet.reporter.refresh().await.unwrap_err().to_string();
+    let error = fleet.reporter.refresh(None).await.unwrap_err().to_string();
     assert!(error.contains("AccessDeniedException: not allowed"), "{error}");
 
     *fleet.account.broken.lock().unwrap() = false;
@@ -233,4 +240,25 @@ async fn environments_are_kept_while_ssm_fails_and_an_empty_path_is_an_error() {
         ["good", "second"],
         "fetched again at once"
     );
+}
+
+/// An SSM that is out of reach during start-up must not leave a function that reports nothing and
+/// succeeds.
+#[tokio::test]
+async fn silent_ssm_is_an_error_until_it_answers_and_then_the_environments_are_reported() {
+    let mut fleet = Fleet::start(1).await;
+    fleet.set_parameter("good", &json!({"clusters": ["app"]}));
+    *fleet.account.silent.lock().unwrap() = true;
+    let in_a_moment = || Instant::now() + Duration::from_millis(50);
+    // A run that was given up leaves nothing behind either.
+    drop(tokio::time::timeout_at(in_a_moment(), fleet.reporter.refresh(None)).await);
+    let error = fleet.reporter.refresh(Some(in_a_moment())).await.unwrap_err().to_string();
+    assert!(error.contains(SSM_PATH) && error.contains("did not answer in time"), "{error}");
+
+    *fleet.account.silent.lock().unwrap() = false;
+    assert_eq!(environment_names(&fleet.run_after(Duration::ZERO).await), ["good"]);
+    *fleet.account.silent.lock().unwrap() = true;
+    *fleet.now.lock().unwrap() += 15 * MINUTE;
+    fleet.reporter.refresh(Some(in_a_moment())).await.unwrap();
+    assert_eq!(fleet.reporter.environments().count(), 1, "as they were read before");
 }

@@ -173,7 +173,7 @@ async fn fetch_environments(
     caller: Option<&str>,
     aws: &SdkConfig,
 ) -> Row {
-    match inventory.refresh().await {
+    match inventory.refresh(None).await {
         Ok(()) => {
             // The reading of each invalid one says what is wrong with it.
             let detail = match (inventory.environments().count(), inventory.invalid_count()) {
