@@ -136,8 +136,9 @@ pub const VARIABLES: &[Setting] = &[
     setting(
         "QUOTA_SHARE",
         Literal("0.5"),
-        "the part of ECS's documented read quotas that may be used, from `0.05` to `1`; calls beyond \
-         it wait",
+        "the part of ECS's documented read quotas that each process may use, from `0.05` to `1`; calls beyond \
+         it wait. Runs that overlap are processes of their own: as many as three without \
+         `ReserveConcurrency`",
     ),
     setting(
         "METRICS",

@@ -127,7 +127,7 @@ async fn the_aws_cli_deploys_the_archive_into_a_vpc() {
     parameters.extend([
         "SubnetIds=subnet-0a1b2c3d,subnet-1a1b2c3d".to_owned(),
         "SecurityGroupIds=sg-0a1b2c3d".to_owned(),
-        "EcsClusters=app,other".to_owned(),
+        format!("EcsClusters=app,arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/other"),
         "Schedule=5".to_owned(),
     ]);
     let deploy = ["cloudformation", "deploy", "--template-file", "packaged.yaml"];
