@@ -207,6 +207,22 @@ async fn a_backup_is_complete_while_reports_come_in() {
 }
 
 #[test]
+fn copies_of_a_file_are_readable_by_those_who_may_read_the_file() {
+    for mode in [0o600, 0o640] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshots.db");
+        drop(SqliteStore::open(&file).unwrap());
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        for verb in ["backup", "rebuild"] {
+            let copy = folder.path().join(verb);
+            let copied = on(verb, &file, &[copy.to_str().unwrap()]);
+            assert!(copied.status.success(), "{copied:?}");
+            assert_eq!(copy.metadata().unwrap().mode() & 0o777, mode, "{verb}");
+        }
+    }
+}
+
+#[test]
 fn backup_overwrites_no_file_and_leaves_no_partial_file_if_it_fails() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("snapshots.db");

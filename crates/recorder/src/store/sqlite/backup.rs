@@ -1,7 +1,8 @@
 //! Backups of a file that is in use.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,6 +108,7 @@ pub enum CopyError {
 pub fn backup(path: &Path, target: &Path) -> Result<BackupSummary, CopyError> {
     let partial = PartialCopy::new(path, target)?;
     let source = open_any_version_to_read(path)?;
+    create_like(path, &partial.path);
     copy_database(&source, &partial.path)
         .map_err(|source| CopyError::Write { target: display(target), source })?;
     match verify_copy(&partial.path, &display(path), AttachmentCheck::Content) {
@@ -165,6 +167,16 @@ impl Drop for PartialCopy {
         let _gone = fs::remove_file(&self.path);
         let _gone = fs::remove_file(beside(&self.path, "-journal"));
     }
+}
+
+/// Creates an empty file at `copy` for a copy of `source`, which the same users may read: only this one, if
+/// `source` is gone. SQLite would create it for everyone that the umask allows.
+pub(super) fn create_like(source: &Path, copy: &Path) {
+    let mode = fs::metadata(source).map_or(0o600, |found| found.permissions().mode() & 0o666);
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
+    // SQLite reports it if the file cannot be created.
+    let _reported_later =
+        created.and_then(|file| file.set_permissions(Permissions::from_mode(mode)));
 }
 
 /// Copies all pages of the open database to the file `partial`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
-use super::backup::{BackupSummary, CopyError, PartialCopy, verify_copy};
+use super::backup::{BackupSummary, CopyError, PartialCopy, create_like, verify_copy};
 use super::lock::Lock;
 use super::readers::open_to_read;
 use super::verify::{self, AttachmentCheck, PROJECTIONS, REPORTING_TABLES, Verified, VerifyError};
@@ -56,6 +56,7 @@ pub fn rebuild(path: &Path, target: &Path) -> Result<RebuildSummary, CopyError> 
     }
     let source = source.transaction().map_err(|error| refused(verify::failed(&file, error)))?;
     let (replayed, tables) = verify::replay(&source, &file).map_err(refused)?;
+    create_like(path, &partial.path);
     write_rebuilt_file(&source, &tables, &partial.path).map_err(|error| match error {
         RebuildError::Read(source) => refused(verify::failed(&file, source)),
         RebuildError::Write(source) => CopyError::Write { target: name.clone(), source },

@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, NO_PROGRESS};
 use rusqlite::ffi::{SQLITE_CORRUPT, SQLITE_IOERR_SHORT_READ, SQLITE_NOTADB};
 use rusqlite::{Connection, ErrorCode};
 
-use super::backup::sync_and_rename;
+use super::backup::{create_like, sync_and_rename};
 use super::files::{beside, free_name};
 use super::mark::Mark;
 use super::position::{self, Position};
@@ -100,6 +100,7 @@ pub(super) fn rescue(
 ) -> Result<Rescued, RescueError> {
     let partial = beside(path, PARTIAL_SUFFIX);
     discard_unless_complete(&partial, path)?;
+    create_like(path, &partial);
     let damage = copy_to(connection, &partial, acknowledged).map_err(|source| {
         // It has no commit yet, and takes the room for the next attempt. It may not exist.
         let _gone = fs::remove_file(&partial);
