@@ -235,14 +235,19 @@ fn print_unless_closed(text: &str) -> io::Result<bool> {
     }
 }
 
-/// Warns of variables that seem to be misspelt. They may belong to another program here, so that
-/// they are no error as in the function.
+/// Warns of variables that seem to be misspelt. They may belong to another program here: where
+/// nothing is recorded, they are no error as in the function.
 fn warn_of_misspelt_variables() {
-    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
-    let names: Vec<_> = set.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-    for problem in misspelt_variables(names.iter().map(String::as_str)) {
+    for problem in misspelt_variables_of_process() {
         eprint(&format!("envsnap: warning: {problem}\n"));
     }
+}
+
+/// A sentence for each variable of this process that seems to be misspelt.
+fn misspelt_variables_of_process() -> Vec<String> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    let names: Vec<_> = set.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    misspelt_variables(names.iter().map(String::as_str))
 }
 
 /// Prints `text` to standard error.

@@ -32,14 +32,18 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { dry_run, force, explain, output } = arguments;
-    warn_of_misspelt_variables();
     let is_dry_run =
         dry_run || env_var("DRY_RUN").is_some_and(|it| it.trim().eq_ignore_ascii_case("true"));
     let trigger = Trigger { dry_run, force, explain, ..Trigger::new(TriggerKind::Manual) };
+    if is_dry_run {
+        warn_of_misspelt_variables();
+    }
     let outcome = if is_dry_run && is_server_unset(env_var) {
         read_without_server(&trigger).await?
     } else {
-        report(&trigger).await?
+        // What would be recorded might be more than was meant.
+        let config = if is_dry_run { Config::from_lookup(env_var) } else { Config::from_env() };
+        report(config?, &trigger).await?
     };
     let outcome = outcome.truncated();
     super::print(&render(&outcome, output)?)?;
@@ -57,8 +61,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Reads ECS, compares with the server and posts, as the function does.
-async fn report(trigger: &Trigger) -> anyhow::Result<Outcome> {
-    let config = Config::from_lookup(env_var)?;
+async fn report(config: Config, trigger: &Trigger) -> anyhow::Result<Outcome> {
     let aws = aws::load_config().await?;
     let mut reporter = ConnectedReporter::connect(config, &aws).await?;
     reporter.refresh(None).await?;

@@ -200,6 +200,7 @@ pub const TEMPLATE_PARAMETERS: &[(&str, &str)] = &[
     ("ECS_EXCLUDE_SERVICES", "EcsExcludeServices"),
     ("ECS_EXCLUDE_SERVICES_REGEX", "EcsExcludeServicesRegex"),
     ("AUTO_CREATE_ENVIRONMENT", "AutoCreateEnvironment"),
+    ("INCLUDE_SCALING", "IncludeScaling"),
     ("COMPARE_REPLICAS", "CompareReplicas"),
     ("HEARTBEAT", "Heartbeat"),
     ("RECHECK", "Recheck"),

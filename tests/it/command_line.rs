@@ -152,14 +152,21 @@ async fn report_command_posts_and_prints_the_outcome_as_text_or_json() {
 
 #[test]
 fn misspelt_variable_prints_a_warning_with_the_correct_name() {
-    for arguments in [&["report"][..], &["env", "ls"]] {
-        let output = envsnap(arguments, &[("ECS_CLUSTER", "app"), ("KOSLI_SORT", "name")]);
+    let variables = [("ECS_CLUSTER", "app"), ("KOSLI_SORT", "name")];
+    for arguments in [&["report", "--dry-run"][..], &["env", "ls"]] {
+        let output = envsnap(arguments, &variables);
         let error = text(&output.stderr);
         let expected = "envsnap: warning: ECS_CLUSTER is set, but envsnap has no such variable: \
                         rename it to ECS_CLUSTERS, or remove it.\n";
         assert!(error.starts_with(expected), "{arguments:?}: {error}");
         assert_eq!(error.matches("warning").count(), 1, "{error}");
     }
+    // It might record more than was meant.
+    let output = envsnap(&["report"], &variables);
+    let error = text(&output.stderr);
+    assert!(error.contains("rename it to ECS_CLUSTERS"), "{error}");
+    assert!(!error.contains("warning"), "{error}");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

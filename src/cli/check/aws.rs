@@ -20,6 +20,10 @@ const REGION_CHECK: &str = "region";
 const ANY_REGION: &str = "us-east-1";
 /// The IAM action that reads the environments in SSM, and the name of its check.
 const GET_PARAMETERS_BY_PATH: &str = "ssm:GetParametersByPath";
+/// Why checks are skipped if the credentials are not valid.
+const CREDENTIALS_REFUSED: &str = "AWS does not accept the credentials";
+/// Why checks are skipped if it is not known whether the credentials are valid.
+const NO_ANSWER: &str = "neither STS nor ECS gave an answer about the credentials";
 /// Why checks are skipped if there is no region.
 const NO_REGION_REASON: &str = "no region is known";
 /// Why checks are skipped if the environments in SSM cannot be read.
@@ -41,8 +45,7 @@ pub(super) async fn check_aws(
     reading: Option<ReadingConfig>,
     aws: &SdkConfig,
 ) -> anyhow::Result<AwsResult> {
-    let (row, caller) = check_credentials(aws).await;
-    let mut problem = row.has_failed().then_some("AWS does not accept the credentials");
+    let CredentialsResult { row, caller, mut problem } = check_credentials(aws).await;
     let mut rows = vec![row];
     let is_known = reading.is_some();
     let reading = match reading {
@@ -117,33 +120,49 @@ pub(super) async fn check_aws(
     Ok(AwsResult { rows, environments, caller, problem })
 }
 
-/// Checks whether AWS accepts the credentials. Returns the ARN of the caller, too, if STS says it.
-async fn check_credentials(aws: &SdkConfig) -> (Row, Option<String>) {
+/// The result of the check of the credentials.
+struct CredentialsResult {
+    row: Row,
+    /// The caller's ARN, if STS says it.
+    caller: Option<String>,
+    /// Why nothing else can be checked.
+    problem: Option<&'static str>,
+}
+
+/// Checks whether AWS accepts the credentials.
+async fn check_credentials(aws: &SdkConfig) -> CredentialsResult {
     let mut aws = aws.clone();
     if region_of(&aws).is_none() {
         // STS answers the same in every region.
         aws = aws.into_builder().region(Region::from_static(ANY_REGION)).build();
     }
     let aws = &aws;
+    let result = |row, caller, problem| CredentialsResult { row, caller, problem };
+    let failed = |row, is_refused| {
+        let problem = if is_refused { CREDENTIALS_REFUSED } else { NO_ANSWER };
+        result(row, None, Some(problem))
+    };
     let unknown = match ecs::caller_arn(aws).await {
-        Ok(caller) => return (Row::ok(CREDENTIALS_CHECK, &caller), Some(caller)),
+        Ok(caller) => return result(Row::ok(CREDENTIALS_CHECK, &caller), Some(caller), None),
         Err(error @ CallError::BadCredentials(_)) => {
-            return (Row::failed_as(CREDENTIALS_CHECK, error, ErrorKind::BadCredentials), None);
+            let row = Row::failed_as(CREDENTIALS_CHECK, error, ErrorKind::BadCredentials);
+            return failed(row, true);
         }
         Err(error) => error,
     };
     // Not every network that reaches ECS reaches STS.
     let ecs = ecs::connect(aws, &Source::default()).await;
-    let row = match call_with_retries("list the clusters", async || ecs.list_clusters(None).await)
-        .await
-    {
+    match call_with_retries("list the clusters", async || ecs.list_clusters(None).await).await {
         Ok(_) | Err(ecs::EcsError::Call { source: CallError::AccessDenied(_), .. }) => {
             let detail = format!("ECS accepts them; STS did not say whose they are: {unknown}");
-            Row::ok(CREDENTIALS_CHECK, detail)
+            result(Row::ok(CREDENTIALS_CHECK, detail), None, None)
         }
-        Err(error) => Row::failed_call(CREDENTIALS_CHECK, &error),
-    };
-    (row, None)
+        Err(error) => {
+            let is_refused =
+                matches!(error, ecs::EcsError::Call { source: CallError::BadCredentials(_), .. });
+            failed(Row::failed_call(CREDENTIALS_CHECK, &error), is_refused)
+        }
+    }
 }
 
 /// The region of the process.

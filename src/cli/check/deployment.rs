@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{EnvironmentConfig, TEMPLATE_PARAMETERS};
+use envsnap_model::duration::parse_duration;
 
 const TOKEN_VARIABLE: &str = "KOSLI_API_TOKEN";
 const TOKEN_PARAMETER_VARIABLE: &str = "KOSLI_API_TOKEN_SSM_PARAMETER_ARN";
@@ -35,7 +36,10 @@ pub(super) fn deploy_commands(
             {
                 lines.push(format!("{parameter}=\"${TOKEN_PARAMETER_VARIABLE}\""));
             }
-            (_, Some(value)) => lines.push(parameter_override(parameter, &value)),
+            (_, Some(value)) => {
+                let value = template_value(variable, value);
+                lines.push(parameter_override(parameter, &value));
+            }
             (TOKEN_PARAMETER_VARIABLE, None) => {
                 lines.push(format!("{parameter}={NEW_TOKEN_PARAMETER}"));
             }
@@ -56,6 +60,29 @@ pub(super) fn deploy_commands(
         lines.push(parameter_override("RoleArns", &roles.join(",")));
     }
     text + &lines.join(" \\\n    ") + "\n"
+}
+
+/// A valid variable's value as the template accepts it: it is stricter about numbers.
+fn template_value(variable: &str, value: String) -> String {
+    match variable {
+        "HEARTBEAT" if value.eq_ignore_ascii_case("off") => String::new(),
+        "HEARTBEAT" | "RECHECK" => {
+            let seconds = parse_duration(&value).map(|duration| duration.as_secs());
+            match seconds {
+                Some(seconds) if seconds > 0 && seconds % 3600 == 0 => {
+                    format!("{}h", seconds / 3600)
+                }
+                // A heartbeat is of minutes or longer, and posting earlier does no harm.
+                Some(seconds) if seconds % 60 == 0 || variable == "HEARTBEAT" => {
+                    format!("{}m", seconds / 60)
+                }
+                Some(seconds) => format!("{seconds}s"),
+                None => value,
+            }
+        }
+        "QUOTA_SHARE" => value.parse::<f64>().map_or(value, |share| share.to_string()),
+        _ => value,
+    }
 }
 
 /// Whether the environments are configured together, so that `KOSLI_ENVIRONMENT` is not needed.
@@ -93,6 +120,24 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         };
         deploy_commands(lookup, &[], Some("eu-central-1"))
+    }
+
+    #[test]
+    fn values_are_written_as_the_template_accepts_them() {
+        for (variable, value, expected) in [
+            ("HEARTBEAT", "off", "Heartbeat=\"\""),
+            ("HEARTBEAT", "1 hour", "Heartbeat=1h"),
+            ("HEARTBEAT", "90s", "Heartbeat=1m"),
+            ("RECHECK", "1h 30m", "Recheck=90m"),
+            ("RECHECK", "0s", "Recheck=0m"),
+            ("RECHECK", "90s", "Recheck=90s"),
+            ("QUOTA_SHARE", ".5", "QuotaShare=0.5"),
+            ("QUOTA_SHARE", "1.00", "QuotaShare=1"),
+        ] {
+            let commands = deploy_commands_for(&[(variable, value)]);
+            let written = commands.lines().any(|line| line.contains(expected));
+            assert!(written, "{variable}={value}: {commands}");
+        }
     }
 
     #[test]

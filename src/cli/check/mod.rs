@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::escape::escape_json;
 use super::server_args::env_var;
 use super::terminal::{ColourChoice, Terminal};
-use super::{ExitStatus, ReportFormat, print, warn_of_misspelt_variables};
+use super::{ExitStatus, ReportFormat, misspelt_variables_of_process, print};
 use crate::config::{Config, ConfigError, EnvironmentConfig, ReadingConfig, ServerConfig};
 use crate::config::{is_environment_unset, is_server_unset};
 use crate::redact;
@@ -68,37 +68,42 @@ struct Document<'a> {
     /// No check failed.
     ok: bool,
     checks: &'a [Row],
-    /// Commands of a shell.
-    deployment: &'a str,
+    /// Commands of a shell; `None` if the variables are not valid.
+    deployment: Option<&'a str>,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
-    warn_of_misspelt_variables();
     if let Some(Ok(token)) = env_var(TOKEN_VARIABLE).map(token::validate) {
         // Before any message could repeat it.
         redact::register_api_token(&token);
     }
     let aws = crate::aws::load_config().await?;
     let (configuration, reading) = check_configuration();
+    let is_valid = !configuration.has_failed();
+    let is_known = reading.is_some() && !is_environment_unset(env_var);
     let mut rows = vec![configuration];
     let AwsResult { rows: of_aws, environments, caller, problem } =
         Box::pin(check_aws(reading, &aws)).await?;
     rows.extend(of_aws);
-    let named = if is_environment_unset(env_var) { &[][..] } else { &environments };
+    let named = if is_known { &environments } else { &[][..] };
     rows.extend(Box::pin(check_server(&aws, named, caller.as_deref(), problem)).await);
 
     let deployment = deployment::deploy_commands(env_var, &environments, region_of(&aws));
+    let deployment = is_valid.then_some(deployment.as_str());
     let ok = !rows.iter().any(Row::has_failed);
     print(&match arguments.output {
         ReportFormat::Json => {
-            let document = Document { ok, checks: &rows, deployment: &deployment };
+            let document = Document { ok, checks: &rows, deployment };
             escape_json(&serde_json::to_string_pretty(&document)?)
         }
         ReportFormat::Table => {
             let table = table(&rows, &Terminal::detect(arguments.color));
-            format!(
-                "{table}\nTo deploy the function, in the unpacked archive of a release:\n\n{deployment}"
-            )
+            match deployment {
+                Some(commands) => format!(
+                    "{table}\nTo deploy the function, in the unpacked archive of a release:\n\n{commands}"
+                ),
+                None => table,
+            }
         }
     })?;
     Ok(if ok { ExitStatus::Success } else { ExitStatus::CheckFailed })
@@ -112,7 +117,12 @@ fn check_configuration() -> (Row, Option<ReadingConfig>) {
     } else {
         Config::from_lookup(env_var).err()
     };
+    let misspelt = misspelt_variables_of_process();
     let row = match problem {
+        None if !misspelt.is_empty() => {
+            let problems = misspelt.join(" ");
+            Row::failed_as(CONFIGURATION_CHECK, problems.trim_end_matches('.'), ErrorKind::Config)
+        }
         Some(problem) => Row::failed_as(CONFIGURATION_CHECK, problem, ErrorKind::Config),
         None if is_server_unset(env_var) => {
             Row::ok(CONFIGURATION_CHECK, "the variables are valid; no server is configured")
