@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
+use clap::builder::NonEmptyStringValueParser;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -48,6 +49,7 @@ pub(super) struct ConnectionArgs {
         long,
         global = true,
         value_name = "URL",
+        value_parser = NonEmptyStringValueParser::new(),
         help_heading = HELP_HEADING,
         help = "The snapshot server [default: KOSLI_HOST, or https://app.kosli.com]"
     )]
@@ -56,6 +58,7 @@ pub(super) struct ConnectionArgs {
         long,
         global = true,
         value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new(),
         help_heading = HELP_HEADING,
         help = "The organization [default: KOSLI_ORG or KOSLI_OWNER]"
     )]

@@ -212,6 +212,23 @@ async fn json_output_equals_the_response_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn env_log_lists_the_latest_15_snapshots_or_all_of_an_interval() {
+    let recorder = Recorder::start().await;
+    recorder.create("aws-prod", None).await;
+    for byte in 1..=17 {
+        recorder.report("aws-prod", &[task(1, "web", &digest(byte), 1)]).await;
+    }
+    for (interval, listed, truncated) in
+        [("", 15, true), ("1..17", 17, false), ("..NOW", 1, false), ("2..", 16, false)]
+    {
+        let answer =
+            ask_at(&recorder.url, &["env", "log", "aws-prod", interval, "-o", "csv"]).await;
+        assert_eq!(answer.error.contains("--limit N lists more"), truncated, "{interval}");
+        assert_eq!(answer.out.lines().count(), 1 + listed, "{interval}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn env_log_shows_a_gap_without_reports_within_an_unchanged_snapshot() {
     let recorder = Recorder::start().await;
     recorder.create("aws-prod", None).await;
@@ -341,6 +358,9 @@ async fn invalid_arguments_and_unknown_names_exit_with_2_and_an_error_message() 
         ("env get aws-prod@{never}", "NAME@{2.hours.ago}"),
         ("env log aws-prod#1", "alone"),
         ("env log aws-prod 1-2", "60.."),
+        ("env ls --host=", "--host"),
+        ("env ls --org=", "--org"),
+        ("pipeline create site --template-file /dev/null", "/dev/null is empty"),
         ("env watch aws-prod --interval 1ms", "100ms or longer"),
         ("artifact where runner --since never", "not a time such as 2026-11-26 16:00"),
         ("env ls --db x.db --host http://127.0.0.1:1", "cannot be used with"),

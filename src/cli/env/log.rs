@@ -25,7 +25,7 @@ use view::{LogRow, LogView};
 /// fetched.
 const MAX_EVENTS: usize = 10_000;
 
-/// Snapshots or events of an environment, without `--limit`, `--since` and `--until`.
+/// Snapshots or events of an environment, without `--limit` and without an interval or times.
 const DEFAULT_LIMIT: u16 = 15;
 
 const SNAPSHOT_CSV_COLUMNS: [Column; 5] = [
@@ -87,7 +87,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     long: bool,
     /// The most snapshots to list of each environment; with --long -o json, events [default: 15, or all
-    /// with --since or --until]
+    /// with an interval, --since or --until]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     limit: Option<u16>,
 }
@@ -102,7 +102,7 @@ impl Arguments {
     fn limit(&self) -> usize {
         match self.limit {
             Some(limit) => limit.into(),
-            None if self.has_times() => usize::MAX,
+            None if self.has_times() || !self.interval.is_empty() => usize::MAX,
             None => DEFAULT_LIMIT.into(),
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use serde_json::json;
 
@@ -55,6 +55,9 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
         .map(|file| {
             let content = fs::read(&file)
                 .with_context(|| format!("cannot read the template {}", file.display()))?;
+            if content.trim_ascii().is_empty() {
+                bail!("the template {} is empty", file.display());
+            }
             let filename = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             anyhow::Ok(Attachment { filename, content })
         })
