@@ -43,6 +43,7 @@ fn router<S: Store + ProvenanceStore>(
         .layer(map_response(error::errors_as_json))
         .merge(pages)
         .fallback(not_found)
+        .layer(from_fn(access::refuse_cross_site_writes))
         .layer(from_fn_with_state(access, access::require_local_host))
         .layer(Extension(BodyMemory::default()))
         .layer(from_fn_with_state(ResponseMemory::default(), responses::limit_memory))
@@ -115,4 +116,56 @@ pub async fn serve<S: Store + ProvenanceStore>(
     let router = router(store, access, signer, metrics.clone());
     serving::serve(listener, router, &metrics, shutdown).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    /// The status and the body of the response.
+    async fn answer(recorder: &LocalRecorder, request: Request<Vec<u8>>) -> (u16, String) {
+        let response = recorder.answer(request).await;
+        let status = response.status().as_u16();
+        (status, String::from_utf8(response.into_body()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn page_of_another_website_can_make_a_browser_read_but_not_write() {
+        let recorder = LocalRecorder::new(SqliteStore::in_memory().unwrap()).unwrap();
+        let request = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+            let mut request = Request::builder().method(method).uri(path);
+            for (name, value) in headers.iter().chain(&[("host", "127.0.0.1:8080")]) {
+                request = request.header(*name, *value);
+            }
+            request.body(body.as_bytes().to_vec()).unwrap()
+        };
+        let flow = r#"{"name": "web", "template": ["artifact"], "visibility": "private"}"#;
+        for foreign in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let headers = [foreign, ("content-type", "text/plain")];
+            for (method, path) in [
+                ("PUT", "/api/v2/flows/acme"),
+                ("POST", "/api/v2/artifacts/acme/web"),
+                ("POST", "/api/v2/attestations/acme/web/trail/1/generic"),
+                ("POST", "/acme/flows"),
+            ] {
+                let (status, body) = answer(&recorder, request(method, path, &headers, flow)).await;
+                assert_eq!(status, 403, "{method} {path} {foreign:?} {body}");
+                assert!(body.contains("of another website"), "{body}");
+            }
+            let (status, _) = answer(&recorder, request("GET", "/", &headers, "")).await;
+            assert_eq!(status, 200, "a link from elsewhere works");
+        }
+        for own in [&[][..], &[("origin", "http://127.0.0.1:8080")], &[("sec-fetch-site", "none")]]
+        {
+            let (status, body) =
+                answer(&recorder, request("PUT", "/api/v2/flows/acme", own, flow)).await;
+            assert!(matches!(status, 200 | 201), "{status} {body}");
+        }
+    }
 }

@@ -179,6 +179,12 @@ pub enum Error {
     /// The `Host` header does not name this host.
     #[error("Without a token file the recorder answers to localhost, 127.0.0.1 and [::1] only")]
     HostNotAllowed,
+    /// A page of another website made the request.
+    #[error(
+        "A browser sent this request for a page of another website, which may not change anything here: \
+         its Origin is not the Host, or its Sec-Fetch-Site is not same-origin"
+    )]
+    CrossSiteWrite,
     /// The token does not allow it.
     #[error("You don't have permission to access this resource")]
     Forbidden,

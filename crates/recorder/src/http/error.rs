@@ -33,7 +33,7 @@ impl Error {
             | Self::FlowArchived { .. }
             | Self::EnvironmentTypeMismatch { .. } => StatusCode::BAD_REQUEST,
             Self::InvalidToken => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::HostNotAllowed => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::HostNotAllowed | Self::CrossSiteWrite => StatusCode::FORBIDDEN,
             Self::EnvironmentNotFound { .. }
             | Self::SnapshotNotFound { .. }
             | Self::FlowNotFound { .. }

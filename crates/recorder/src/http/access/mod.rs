@@ -1,5 +1,6 @@
 //! Access control.
 
+mod cross_site;
 mod guard;
 mod host;
 mod readable;
@@ -13,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use cross_site::refuse_cross_site_writes;
 pub(crate) use guard::{Guard, guard};
 pub(crate) use host::require_local_host;
 pub(crate) use readable::authorize_any_org;
