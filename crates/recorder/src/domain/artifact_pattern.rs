@@ -10,6 +10,11 @@ pub const MIN_DIGITS: usize = 5;
 
 const FINGERPRINT_DIGITS: usize = 64;
 
+/// The most characters of a pattern, and the most `*` in it, where several in a row count as one: the time
+/// that a name takes grows with both, and every name of an organization is compared.
+const MAX_PATTERN_CHARACTERS: usize = 256;
+const MAX_WILDCARDS: usize = 16;
+
 /// Selects artifacts by a fingerprint prefix, or by whole path components of an image name, in which `*` is
 /// any text.
 #[derive(Debug, Clone)]
@@ -75,11 +80,28 @@ impl FromStr for ArtifactPattern {
             let wanted = "it should be a fingerprint or a name".to_owned();
             return Err(ParseArtifactPatternError(wanted));
         }
+        if text.chars().nth(MAX_PATTERN_CHARACTERS).is_some() {
+            return Err(ParseArtifactPatternError(format!(
+                "it should have at most {MAX_PATTERN_CHARACTERS} characters"
+            )));
+        }
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let is_fingerprint = (MIN_DIGITS..=FINGERPRINT_DIGITS).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         // A component ends at the next `/`, the tag or the digest.
-        let parts: Vec<_> = text.split('*').collect();
+        let mut parts: Vec<_> = text.split('*').collect();
+        let last = parts.len() - 1;
+        let mut position = 0..;
+        // Empty between two `*` of a run.
+        parts.retain(|part| {
+            let is_end = position.next().is_some_and(|at| at == 0 || at == last);
+            is_end || !part.is_empty()
+        });
+        if parts.len() - 1 > MAX_WILDCARDS {
+            return Err(ParseArtifactPatternError(format!(
+                "it should have at most {MAX_WILDCARDS} *"
+            )));
+        }
         let escaped: Vec<_> = parts.iter().copied().map(regex_lite::escape).collect();
         let mut name = format!("(?s)(?:^|[/:@]){}(?:$|[/:@])", escaped.join(".*"));
         let longest = parts.into_iter().max_by_key(|part| part.len()).unwrap_or_default();
@@ -152,5 +174,37 @@ mod tests {
             assert_eq!(pattern.matches("", commit), expected, "{text}");
         }
         assert!(" ".parse::<ArtifactPattern>().is_err());
+    }
+
+    #[test]
+    fn pattern_that_would_take_long_to_match_is_refused_with_its_limit() {
+        let problem =
+            |text: &str| text.parse::<ArtifactPattern>().err().map(|error| error.to_string());
+        let (too_long, too_many) =
+            (Some("it should have at most 256 characters"), Some("it should have at most 16 *"));
+        for (text, expected) in [
+            ("é".repeat(256), None),
+            ("é".repeat(257), too_long),
+            ("*".repeat(256), None),
+            ("*".repeat(2_000), too_long),
+            ("a*".repeat(16), None),
+            (format!("*{}", "a*".repeat(15)), None),
+            ("a**".repeat(16), None),
+            ("a*".repeat(17), too_many),
+            (format!("*{}", "a*".repeat(16)), too_many),
+        ] {
+            assert_eq!(problem(&text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_wildcards_in_a_row_are_any_text_as_one_is() {
+        for text in ["run***r:16*", "**", "***cyberdojo**/**9990", "run**:16d**"] {
+            let pattern: ArtifactPattern = text.parse().unwrap();
+            assert!(pattern.matches_name(IMAGE_NAME), "{text}");
+            assert_eq!(pattern.as_str(), text);
+        }
+        let pattern: ArtifactPattern = "run***x".parse().unwrap();
+        assert!(!pattern.matches_name(IMAGE_NAME));
     }
 }
