@@ -11,6 +11,7 @@ mod form;
 mod frame;
 mod history;
 mod home;
+mod org_name;
 mod pager;
 mod provenance;
 mod seen;
@@ -22,7 +23,7 @@ mod view;
 pub(crate) use time::utc;
 
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -50,6 +51,7 @@ pub(crate) fn pages<S: Store + ProvenanceStore>(
         .route("/{org}/environments/{environment}/snapshots/{expression}", get(snapshot::show::<S>))
         .route("/{org}/compare", get(comparison::show::<S>))
         .merge(provenance::pages())
+        .route_layer(from_fn(org_name::require_org_name))
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())

@@ -71,7 +71,7 @@ pub(crate) fn api<S: Store + ProvenanceStore>(
 
 /// # Errors
 /// The name is not valid.
-fn check_org_name(org: &str) -> Result<(), Error> {
+pub(crate) fn check_org_name(org: &str) -> Result<(), Error> {
     if is_environment_name(org) && org.len() <= MAX_ORG_NAME_BYTES {
         return Ok(());
     }
