@@ -25,8 +25,8 @@ use crate::text::{pluralize, replace_invisible_lines};
      remove entries from the end, without a trace. Not covered in either case: when an \
      environment was last reported, and which tasks run now.\n\n\
      A bundle that 'envsnap proof' has made is verified without the recorder: its ledger, and that \
-     all else in it follows from the ledger and the attachments. The head or the public key is what \
-     has to be trusted."
+     all else in it follows from the ledger and the attachments. What has to be trusted is the \
+     public key, or the head of its last entry: an earlier head proves the entries up to that one."
 )]
 pub struct Arguments {
     /// A bundle that 'envsnap proof' has made
@@ -57,7 +57,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let expected = head.as_ref().map(|signed| &signed.head);
     let text = if let Some(bundle) = bundle {
         let summary = verify_bundle(bundle, expected, key.as_ref()).await?;
-        describe_bundle(&summary, expected.is_some() || key.is_some())
+        describe_bundle(&summary, expected, key.is_some())?
     } else if let Some(db) = db {
         match (key, head) {
             (Some(key), Some(head)) => key.verify(head)?,
@@ -75,16 +75,49 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<String> {
     Ok(replace_invisible_lines(&text) + "\n")
 }
 
-/// What a verified bundle proves; `is_anchored` if a head or a public key was given for it.
-fn describe_bundle(summary: &Summary, is_anchored: bool) -> String {
+/// What a verified bundle proves; `expected` is the head that was given for it, and `is_signed` whether its
+/// own head was verified with a public key.
+fn describe_bundle(
+    summary: &Summary,
+    expected: Option<&Head>,
+    is_signed: bool,
+) -> Result<String, std::fmt::Error> {
     let mut text = format!("The bundle holds. {}", summary.describe());
-    if !is_anchored {
-        text.push_str(
+    match expected {
+        _ if is_signed => {}
+        Some(expected) => {
+            let after = summary.head.head.seq - expected.seq;
+            describe_given_head(&mut text, expected, after)?;
+            if after > 0 {
+                text.push_str(
+                    "What the bundle says is made of all entries. To prove all of it, take the head above \
+                     from the log of a reporter, and give that one.\n",
+                );
+            }
+        }
+        None => text.push_str(
             "Without --head or --public-key, this proves only that the bundle is consistent with \
              itself: so is one that was made of another ledger.\n",
-        );
+        ),
     }
-    text
+    Ok(text)
+}
+
+/// Appends what the given head proves of a ledger in which so many entries came after it.
+fn describe_given_head(text: &mut String, expected: &Head, after: i64) -> std::fmt::Result {
+    if after == 0 {
+        return writeln!(text, "The given head is its head.");
+    }
+    let entries = pluralize_entries(after);
+    writeln!(
+        text,
+        "The given head is its entry {}; {entries} came after it.\n\
+         The {entries} after it {} not proven by this head: anyone with a copy of the ledger can append \
+         entries, so that the snapshots, provenance, allowances and times in {} may be later inventions.",
+        expected.seq,
+        if after == 1 { "is" } else { "are" },
+        if after == 1 { "it" } else { "them" },
+    )
 }
 
 /// What the verified ledgers of a file prove; `expected` is the head that was given for one of them.
@@ -108,12 +141,9 @@ fn describe_ledgers(
             pluralize(ledger.environments, "environment")
         )?;
         match (expected, ledger.after_expected) {
-            (Some(_), Some(0)) => writeln!(text, "The given head is its head.")?,
-            (Some(Head { seq, .. }), Some(after)) => writeln!(
-                text,
-                "The given head is its entry {seq}; {} came after it.",
-                pluralize_entries(after)
-            )?,
+            (Some(expected), Some(after)) if expected.seq > 0 => {
+                describe_given_head(&mut text, expected, after)?;
+            }
             _ => {}
         }
     }
@@ -137,4 +167,58 @@ fn describe_ledgers(
 
 fn pluralize_entries(count: i64) -> String {
     format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proof::tests::TestLedger;
+
+    /// What `verify` prints for the bundle with this head.
+    async fn verify_with(bundle: &std::path::Path, head: &Head) -> anyhow::Result<String> {
+        let arguments = Arguments {
+            bundle: Some(bundle.to_owned()),
+            db: None,
+            head: Some(SignedHead { head: head.clone(), signature: None }),
+            public_key: None,
+            attachments: false,
+        };
+        run(&arguments).await
+    }
+
+    #[tokio::test]
+    async fn earlier_head_does_not_prove_the_entries_of_a_bundle_that_came_after_it() {
+        let ledger = TestLedger::new().await;
+        ledger.report(&[(1, "app:1")]).await;
+        let before = ledger.head().await;
+        ledger.allow("evil/*").await;
+        let middle = ledger.head().await;
+        ledger.report(&[(1, "app:1"), (2, "evil/miner:1")]).await;
+        let bundle = ledger.bundle().await;
+        let last = ledger.head().await;
+        let of_all = verify_with(bundle.path(), &last).await.unwrap();
+        assert!(of_all.contains("The given head is its head.\n"), "{of_all}");
+        assert!(!of_all.contains("not proven"), "{of_all}");
+        for (head, expected) in [
+            (&middle, "The 1 entry after it is not proven by this head"),
+            (&before, "The 2 entries after it are not proven by this head"),
+        ] {
+            let text = verify_with(bundle.path(), head).await.unwrap();
+            for expected in [expected, "provenance, allowances and times", "take the head above"] {
+                assert!(text.contains(expected), "{expected}: {text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn signature_of_the_head_of_a_bundle_proves_also_what_came_after_a_given_head() {
+        let ledger = TestLedger::new().await;
+        ledger.report(&[(1, "app:1")]).await;
+        let before = ledger.head().await;
+        ledger.report(&[(2, "app:2")]).await;
+        let summary =
+            verify_bundle(ledger.bundle().await.path(), Some(&before), None).await.unwrap();
+        let text = describe_bundle(&summary, Some(&before), true).unwrap();
+        assert!(!text.contains("not proven"), "{text}");
+    }
 }

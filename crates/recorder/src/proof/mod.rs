@@ -12,6 +12,8 @@ mod environment;
 mod ledger;
 mod report;
 mod tables;
+#[cfg(test)]
+pub(crate) mod tests;
 mod verify;
 
 use std::io;
