@@ -5,6 +5,7 @@ mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use envsnap_model::plausible_times;
 use envsnap_model::provenance::Origin;
 use envsnap_model::snapshot::Identity;
 use serde_json::{Value, json};
@@ -80,16 +81,15 @@ impl Content {
         let store = store.with_clock(Clock::from_fn(move || last_reported_at.seconds()));
         let since = scope.since.map_or(Micros(i64::MIN), Micros);
         let until = scope.until.map_or(last_reported_at, Micros).min(last_reported_at);
-        let spans: Vec<_> = all_spans(&store, org, environment)
-            .await?
-            .into_iter()
-            .filter(|span| span.from <= until && span.to.is_none_or(|to| to > since))
-            .collect();
+        let all = all_spans(&store, org, environment).await?;
+        let Some((began, spans)) = spans_between(all, since, until, last_reported_at) else {
+            return Err(no_snapshot());
+        };
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else {
             return Err(no_snapshot());
         };
-        let (from, indexes) = (since.max(first.from), (first.index, last.index));
-        if from >= until && first.from != until {
+        let (from, indexes) = (since.max(began), (first.index, last.index));
+        if from >= until && began != until {
             return Err(no_snapshot());
         }
         let events = all_events(&store, org, environment, indexes).await?;
@@ -246,6 +246,24 @@ impl Content {
         }
         indexes.first().into_iter().chain(indexes.last()).copied().collect()
     }
+}
+
+/// The snapshots that were the latest one at some time from `since` to `until`, and when the first of them
+/// began. As for queries by time, a time that a wrong clock gave to a snapshot is not taken for the one at
+/// which it was recorded: see [`plausible_times`].
+fn spans_between(
+    all: Vec<SnapshotSpan>,
+    since: Micros,
+    until: Micros,
+    last_reported_at: Micros,
+) -> Option<(Micros, Vec<SnapshotSpan>)> {
+    let times: Vec<_> = all.iter().map(|span| span.from.seconds()).collect();
+    let times = plausible_times(&times, last_reported_at.seconds());
+    let after_last = times.partition_point(|began| *began <= until.seconds());
+    // Each but the latest one lasts until the next one begins.
+    let first = times.iter().skip(1).take_while(|end| **end <= since.seconds()).count();
+    let began = times.get(first).filter(|_| first < after_last)?;
+    Some((Micros::from_seconds(*began), all.into_iter().take(after_last).skip(first).collect()))
 }
 
 /// What flows reported of an artifact, as a JSON document of the bundle.
