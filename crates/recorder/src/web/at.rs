@@ -8,9 +8,9 @@ use envsnap_model::expression::{Expression, Snappish};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::artifact_name::label;
+use super::artifact_name::{label, truncate};
 use super::environment::address;
-use super::form::{Field, name_filter, parse_time_field, urlencode};
+use super::form::{Field, MAX_QUOTE_CHARS, name_filter, parse_time_field, urlencode};
 use super::frame::{Frame, navigation};
 use super::history::describe_gap;
 use super::pager::pager;
@@ -27,6 +27,9 @@ use crate::text::pluralize;
 const PAGE_SIZE: u32 = 25;
 /// Listed artifacts per environment; the page of the snapshot lists all of them.
 const MAX_LISTED_ARTIFACTS: usize = 12;
+
+/// The earliest time that can be asked for: 0000-01-01T00:00:00Z.
+const MIN_TIME: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
 /// The form "What ran at", which asks for a time. `path` is the URL path that it is sent to.
 pub(crate) fn time_form(path: &str, value: &str, error: Option<String>) -> Markup {
@@ -70,6 +73,10 @@ fn parse_past_time(text: &str, now: f64) -> Result<Timestamp, String> {
             utc(time.as_duration().as_secs_f64()),
             utc(now)
         ));
+    }
+    // Expressions, as addresses have them, know no such years.
+    if time < MIN_TIME {
+        return Err(format!("{} is before the year 0", truncate(text.trim(), MAX_QUOTE_CHARS)));
     }
     Ok(time)
 }
@@ -350,6 +357,68 @@ pub(crate) fn requested_time_notice(snapshot: &SnapshotRecord, at: f64, now: f64
             p.uncovered {
                 "Not covered: " (describe_gap(&gap, now)) ". This is what was reported last before that; \
                  what ran then is not known."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::server::LocalRecorder;
+    use crate::store::sqlite::SqliteStore;
+
+    /// 2026-11-26T15:00:00Z.
+    const NOW: f64 = 1_795_705_200.0;
+
+    #[test]
+    fn time_before_the_year_0_is_refused_as_one_in_the_future_is() {
+        for (text, expected) in [
+            ("9999 years ago", Some("9999 years ago is before the year 0")),
+            ("2027 years ago", Some("2027 years ago is before the year 0")),
+            ("2026 years ago", None),
+            ("0000-01-01", None),
+            ("2026-11-27", Some("2026-11-27 00:00:00 UTC is in the future")),
+        ] {
+            let error = parse_past_time(text, NOW).err();
+            match expected {
+                Some(expected) => assert!(error.unwrap().starts_with(expected), "{text}"),
+                None => assert_eq!(error, None, "{text}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn form_itself_shows_the_error_of_a_time_before_the_year_0() {
+        let recorder = LocalRecorder::new(SqliteStore::in_memory().unwrap()).unwrap();
+        let environment = r#"{"name": "prod", "type": "ECS", "description": ""}"#;
+        let request = Request::put("/api/v2/environments/acme").body(environment.into()).unwrap();
+        assert!(recorder.answer(request).await.status().is_success());
+        for page in ["/acme/environments/prod/at", "/acme/at", "/at"] {
+            let request = Request::get(format!("{page}?time=9999+years+ago"));
+            let response = recorder.answer(request.body(Vec::new()).unwrap()).await;
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+            let html = String::from_utf8(response.into_body()).unwrap();
+            for part in ["value=\"9999 years ago\"", "is before the year 0</bdi>"] {
+                assert!(html.contains(part), "{page} {part} {html}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn expression_of_each_time_that_is_accepted_is_parsed_to_that_time(
+            seconds in -70_000_000_000_i64..1_795_705_200,
+        ) {
+            let time = Timestamp::from_second(seconds).unwrap();
+            if let Ok(time) = parse_past_time(&time.to_string(), NOW) {
+                let expression: Expression = time_expression(time).parse().unwrap();
+                #[expect(clippy::cast_precision_loss, reason = "whole seconds")]
+                let expected = seconds as f64;
+                prop_assert_eq!(expression.time(NOW), Some(expected));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::artifact_name::{escape_invisible, truncate};
 use crate::http::request::Parameters;
 
 /// The most characters of an input that an error message quotes.
-const MAX_QUOTE_CHARS: usize = 100;
+pub(crate) const MAX_QUOTE_CHARS: usize = 100;
 /// The most characters of a filter by name.
 const MAX_FILTER_CHARS: usize = 256;
 
