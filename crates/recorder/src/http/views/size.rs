@@ -2,9 +2,10 @@
 
 use std::io;
 
-use envsnap_model::wire::MAX_RESPONSE_BYTES;
+use envsnap_model::wire::{MAX_RESPONSE_BYTES, RecordedArtifact};
 use serde::Serialize;
 
+use super::provenance::{remove_provenance, shorten_provenance};
 use super::snapshot::{artifact, html_url};
 use crate::domain::{
     EcsLocation, Error, Firsts, MAX_ENVIRONMENT_NAME_BYTES, MAX_ORG_NAME_BYTES, Micros, Origin,
@@ -28,6 +29,25 @@ const MAX_LENGTH_SEEN: Seen = Seen {
     confirmed_until: Micros(4_000_000_000_123_457),
     firsts: Firsts { image: 1, repository: u32::MAX, registry: 1 },
 };
+
+/// Leaves out provenance until clients can read the JSON of these artifacts of a snapshot: [`check_size`]
+/// does not count it, since CI jobs report it at any time.
+pub(super) fn limit_provenance(artifacts: &mut [RecordedArtifact]) {
+    for leave_out in [shorten_provenance, remove_provenance] {
+        // Measuring takes as long as writing the document.
+        if !artifacts.iter().any(has_provenance) || json_size(&artifacts) <= 2 * MAX_ARTIFACTS_BYTES
+        {
+            return;
+        }
+        artifacts.iter_mut().for_each(leave_out);
+    }
+}
+
+/// Whether the document of the artifact has anything of which provenance decides the length.
+fn has_provenance(artifact: &RecordedArtifact) -> bool {
+    let allowed = artifact.origin.as_ref().and_then(|origin| origin.allowed.as_ref());
+    !artifact.flows.is_empty() || !artifact.deployments.is_empty() || allowed.is_some()
+}
 
 /// Checks that the JSON of a snapshot of these artifacts will not be too large.
 ///
@@ -109,7 +129,10 @@ fn json_size(value: &impl Serialize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use envsnap_model::provenance::{self, State};
+
     use super::*;
+    use crate::domain::provenance::{ArtifactProvenance, RecordId, ReportRecord};
     use crate::domain::{Report, ReportEntry};
 
     #[test]
@@ -130,5 +153,76 @@ mod tests {
         // Each of these characters is escaped as six.
         let error = check(&"\u{1}".repeat(700), 8_000).unwrap_err();
         assert!(matches!(error, Error::ReportTooLarge { of: "bytes of JSON", .. }), "{error}");
+    }
+
+    /// An artifact that flows reported, each with these problems and with a build of this address.
+    fn reported_artifact(flows: i64, problems: &[String], build_url: &str) -> RecordedArtifact {
+        let report = |seq| ReportRecord {
+            id: RecordId::new("acme", seq),
+            flow: format!("flow-{seq}"),
+            trail: Some("trail".to_owned()),
+            template_name: None,
+            commit: "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4".to_owned(),
+            details: serde_json::json!({"build_url": build_url}).to_string(),
+            first_reported_at: Micros(0),
+            reported_at: Micros(0),
+            state: State::Incomplete,
+            state_trail: None,
+            problems: problems.to_vec(),
+            template: None,
+        };
+        let provenance = ArtifactProvenance {
+            flows: (1..=flows).map(report).collect(),
+            deployments: Vec::new(),
+            first_started_at: 0,
+            origin: provenance::Origin::Known,
+            allowed: None,
+            updated: false,
+        };
+        let entry = ReportEntry {
+            task_arn: "arn".into(),
+            cluster_name: None,
+            service_name: None,
+            digests: vec![("web:1".into(), None)],
+            started_at: 1,
+            origin: None,
+        };
+        let running = Report::new(&[entry]).unwrap().running;
+        let provenance = Some(Box::new(provenance));
+        artifact("acme", "", SnapshotArtifact { provenance, ..snapshot_artifact(&running[0]) })
+    }
+
+    #[test]
+    fn artifact_in_a_snapshot_names_the_first_20_problems_and_how_many_more_there_are() {
+        let problems: Vec<_> = (0..2_500).map(|number| format!("a{number}")).collect();
+        for (count, last) in [(20, "a19"), (21, "and 1 more"), (2_500, "and 2480 more")] {
+            let document = reported_artifact(1, &problems[..count], "");
+            let flow = &document.flows[0];
+            assert_eq!(flow.problems[..20], problems[..20]);
+            assert_eq!(
+                (flow.problems.len(), &*flow.problems[count.min(21) - 1]),
+                (count.min(21), last)
+            );
+            assert_eq!(flow.flow_reasons_for_non_compliance.len(), 20);
+        }
+    }
+
+    #[test]
+    fn provenance_is_left_out_of_a_snapshot_that_clients_could_not_read_with_it() {
+        let url = "u".repeat(8_000);
+        let mut few = vec![reported_artifact(20, &[], &url); 3];
+        limit_provenance(&mut few);
+        assert!(few.iter().all(|it| it.flows.len() == 20 && it.flows[0].build_url.is_some()));
+
+        let mut many = vec![reported_artifact(20, &[], &url); 300];
+        limit_provenance(&mut many);
+        assert!(json_size(&many) <= 2 * MAX_ARTIFACTS_BYTES);
+        assert!(many.iter().all(|it| it.flows.len() == 1 && it.flow_name.is_some()));
+
+        let mut allowed = vec![reported_artifact(1, &[], "")];
+        allowed[0].origin.as_mut().unwrap().allowed = Some("r".repeat(2 * MAX_ARTIFACTS_BYTES));
+        limit_provenance(&mut allowed);
+        assert!(json_size(&allowed) < 1_000);
+        assert_eq!(allowed[0].origin.as_ref().unwrap().status, provenance::Origin::Known);
     }
 }

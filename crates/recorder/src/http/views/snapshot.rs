@@ -8,6 +8,7 @@ use super::history::report_gap;
 use super::provenance::{
     PreviousArtifacts, add_deployment_diffs, add_provenance, shorten_provenance,
 };
+use super::size::limit_provenance;
 use crate::domain::console;
 use crate::domain::{EcsLocation, Micros, SnapshotArtifact, SnapshotRecord, Task};
 use envsnap_model::snapshot::TaskOrigin;
@@ -51,6 +52,7 @@ pub(crate) fn snapshot(org: &str, environment: &str, snapshot: SnapshotRecord) -
     if are_many {
         artifacts.iter_mut().for_each(shorten_provenance);
     }
+    limit_provenance(&mut artifacts);
     RecordedSnapshot {
         index: u64::from(snapshot.index),
         is_latest: snapshot.next_recorded_at.is_none(),

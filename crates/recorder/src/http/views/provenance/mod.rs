@@ -18,7 +18,9 @@ pub(crate) use artifact::{artifact, found_artifact};
 pub(crate) use attestation::attestation;
 pub(crate) use deployment_diff::{PreviousArtifacts, add_deployment_diffs};
 pub(crate) use flow::flow;
-pub(crate) use snapshot::{add as add_provenance, pipeline, shorten as shorten_provenance};
+pub(crate) use snapshot::{
+    add as add_provenance, pipeline, remove as remove_provenance, shorten as shorten_provenance,
+};
 pub(crate) use trail::{trail, trail_summary};
 
 /// The page of an artifact, relative to the recorder's own address.

@@ -18,6 +18,9 @@ const COMMIT_PARTS: [&str; 6] = ["sha1", "message", "author", "branch", "timesta
 /// The longest URL in a snapshot of many artifacts, in bytes; longer ones are left out.
 const MAX_URL_BYTES_IN_LIST: usize = 256;
 
+/// The most attestations that a snapshot names of an artifact in a flow: a template may expect thousands.
+const MAX_PROBLEMS: usize = 20;
+
 /// The most attestations that a snapshot of many artifacts names of each.
 const MAX_PROBLEMS_IN_LIST: usize = 3;
 
@@ -76,8 +79,8 @@ fn artifact_flow(
     let committed = commit.as_ref().and_then(|it| it.get("timestamp")).and_then(Value::as_f64);
     let committed = committed.filter(|time| *time > 0.0);
     let trail = report.state_trail.as_ref().or(report.trail.as_ref());
-    let reasons =
-        report.problems.iter().map(|name| json!({"attestation_name": name, "trail_name": trail}));
+    let reasons = report.problems.iter().take(MAX_PROBLEMS);
+    let reasons = reasons.map(|name| json!({"attestation_name": name, "trail_name": trail}));
     ArtifactFlow {
         flow_name: report.flow.clone(),
         trail_name: report.trail.clone(),
@@ -100,8 +103,17 @@ fn artifact_flow(
         deployment_diff: Value::Null,
         reported_at: Some(report.first_reported_at.seconds()),
         state: Some(report.state.as_str().to_owned()),
-        problems: report.problems.clone(),
+        problems: first_problems(&report.problems, MAX_PROBLEMS),
     }
+}
+
+/// The first `most` problems, and how many others there are.
+fn first_problems(problems: &[String], most: usize) -> Vec<String> {
+    let mut first: Vec<_> = problems.iter().take(most).cloned().collect();
+    if problems.len() > most {
+        first.push(format!("and {} more", problems.len() - most));
+    }
+    first
 }
 
 /// Leaves of a commit [`COMMIT_PARTS`], and of its message the beginning of the first line.
@@ -126,6 +138,23 @@ pub(crate) fn shorten(document: &mut RecordedArtifact) {
         flow.commit_url.take_if(|url| is_long(url));
         flow.problems.truncate(MAX_PROBLEMS_IN_LIST);
         flow.flow_reasons_for_non_compliance.clear();
+        flow.deployment_diff = Value::Null;
     }
+    document.deployment_diff = Value::Null;
     document.commit_url.take_if(|url| is_long(url));
+}
+
+/// Leaves out all that was reported of the artifact, but not its origin.
+pub(crate) fn remove(document: &mut RecordedArtifact) {
+    document.flows.clear();
+    document.flow_name = None;
+    document.git_commit = None;
+    document.commit_url = None;
+    document.flow_html_url = None;
+    document.commit_lead_time = None;
+    document.deployments.clear();
+    document.deployment_diff = Value::Null;
+    if let Some(origin) = &mut document.origin {
+        origin.allowed = None;
+    }
 }
