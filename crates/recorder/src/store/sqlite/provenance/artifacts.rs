@@ -17,7 +17,7 @@ use crate::domain::{Error, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
 
 /// The most bytes of attestations in one answer.
-const MAX_ATTESTATION_BYTES: usize = 8 << 20;
+pub(super) const MAX_ATTESTATION_BYTES: usize = 8 << 20;
 
 /// The most matches of a search.
 const MAX_MATCHES: usize = 100;

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::super::failure::Failure;
 use super::super::json::Json;
 use super::super::runs::runs_of_fingerprint;
+use super::artifacts::MAX_ATTESTATION_BYTES;
 use super::projection::template;
 use super::reader::{DetailLevel, Reader};
 use super::write_flows::{existing_flow, find_flow, find_trail};
@@ -281,9 +282,15 @@ impl Reader<'_> {
             let at = Micros(row.get(1)?);
             events.push(TrailEvent { at, kind: TrailEventKind::Updated(changed.details) });
         }
+        let mut bytes = 0;
         for attestation in self.attestations_in_trail(trail)? {
             let at = attestation.recorded_at;
-            let record = self.attestation_record(attestation, DetailLevel::Short)?;
+            let mut record = self.attestation_record(attestation, DetailLevel::Short)?;
+            bytes += record.details.len();
+            // What the event is about is in its other fields.
+            if bytes > MAX_ATTESTATION_BYTES {
+                "{}".clone_into(&mut record.details);
+            }
             let record = Box::new(record);
             events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
         }

@@ -8,7 +8,7 @@ use super::super::{AttachmentCheck, SqliteStore, VerifyError, verify};
 use super::*;
 use crate::domain::SnapshotArtifact;
 use crate::domain::provenance::{
-    ArtifactProvenance, AttachmentFile, Details, RecordId, StoredTemplate,
+    ArtifactProvenance, AttachmentFile, Details, RecordId, StoredTemplate, TrailEventKind,
 };
 use crate::store::provenance::ArtifactSelector;
 
@@ -342,4 +342,33 @@ async fn search_finds_reported_commits_and_artifacts_that_run_without_any_report
     assert_eq!(found.artifacts[0].runs.len(), 1);
     assert!(matches!(fixture.store.search("acme", "00000").await, Err(Error::NoMatches { .. })));
     assert!(matches!(fixture.store.search("none", "16d9990").await, Err(Error::NoMatches { .. })));
+}
+
+#[tokio::test]
+async fn trail_has_all_events_and_at_most_8_mb_of_what_was_reported_with_attestations() {
+    let fixture = in_memory_fixture();
+    let store = &fixture.store;
+    store.save_flow("acme", settings("runner", None), "ci").await.unwrap();
+    store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
+    let text = "x".repeat(4_000);
+    let long = serde_json::json!({
+        "description": text, "reason": text, "control": text, "repo_info": {"name": text},
+    });
+    for number in 0..600 {
+        let name = format!("scan-{number}");
+        let report =
+            AttestationReport { details: details(&long.to_string()), ..attestation(&name, true) };
+        store.report_attestation("acme", "runner", "t", report, "ci").await.unwrap();
+    }
+    let trail = store.trail("acme", "runner", "t").await.unwrap();
+    let lengths: Vec<_> = trail
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            TrailEventKind::Attestation(attestation) => Some(attestation.details.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lengths.len(), 600);
+    assert!(lengths[0] > 16_000 && lengths.iter().sum::<usize>() <= 8 << 20, "{lengths:?}");
 }
