@@ -277,7 +277,7 @@ async fn bundle_bytes_change_only_with_the_format_number() {
     let found = (scope["format"].as_u64(), hex::encode(Sha256::digest(bundle.bytes())));
     assert_eq!(
         found,
-        (Some(2), "0f914a7067257ac2a72447b20c7d83971a7551cc9b14e5579c5571a79b03ec04".to_owned()),
+        (Some(3), "e799afe5eca96d69913d1a41a959cb7b8b0b2af3a26e36a056c85f275393ca37".to_owned()),
         "increase FORMAT in crates/recorder/src/proof/mod.rs, and set format and hash here"
     );
 }

@@ -67,12 +67,12 @@ pub(super) fn readme(summary: &Summary, content: &Content) -> String {
          it ran at the end of the time. Verify the file as it is: packed again, it is refused.\n\n\
          To ask it what ran at a time:\n\n\
          \u{20}   envsnap env get '{}@{{2026-11-26 15:00 UTC}}' --db BUNDLE.tar\n\n\
-         To verify it, with the head from the log of a reporter or with the recorder's public key:\n\n\
+         To verify it, with that head from the log of a reporter or with the recorder's public key:\n\n\
          \u{20}   envsnap verify BUNDLE.tar --head 'org=...; seq=...; hash=...'\n\
          \u{20}   envsnap verify BUNDLE.tar --public-key head.pub\n\n\
          That verifies the ledger, makes everything else again from it and the attachments, and\n\
-         compares it byte by byte. Without a head or a key it proves only that the bundle is\n\
-         consistent with itself.\n",
+         compares it byte by byte. An earlier head proves the entries up to that one. Without a head\n\
+         or a key it proves only that the bundle is consistent with itself.\n",
         scope.environment,
         scope.org,
         from.rfc3339(),
