@@ -1,5 +1,7 @@
 //! How SQLite answers the queries that must not grow with the history.
 
+use std::path::Path;
+
 use rusqlite::{Connection, StatementStatus};
 
 use super::provenance::{self, TrailSelection};
@@ -156,4 +158,58 @@ fn trail_page_and_count_queries_use_an_index_without_scan_or_sort() {
         assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
         assert!(uses_no_table_scan_and_no_sort(&steps), "{steps:#?}");
     }
+}
+
+/// The numbers of the parameters `$1`, `$2` and so on in `sql`, in the order of their first appearances.
+fn dollar_parameters(sql: &str) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for after in sql.split('$').skip(1) {
+        let digits = after.find(|it: char| !it.is_ascii_digit()).map_or(after, |end| &after[..end]);
+        let number = digits.parse().ok();
+        numbers.extend(number.filter(|number| !numbers.contains(number)));
+    }
+    numbers
+}
+
+/// The Rust files under `folder`.
+fn source_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(source_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// SQLite takes `$2` for a name: whatever its digits say, it is the second parameter only if it is the
+/// second one that appears.
+#[test]
+fn dollar_parameters_of_each_sql_text_appear_in_the_order_of_their_numbers() {
+    let mut checked = 0;
+    for file in source_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")) {
+        let source = std::fs::read_to_string(&file).unwrap();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let code = source.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+        // Code between two texts has no parameters.
+        for text in code.split('"') {
+            let mut numbers = dollar_parameters(text);
+            let statements = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
+            if !statements.iter().any(|keyword| text.trim_start().starts_with(keyword)) {
+                // A part of a longer text, which has the organization, `$1`, before it.
+                numbers.retain(|number| *number != 1);
+                assert!(numbers.is_sorted(), "{}: {numbers:?} in {text}", file.display());
+            } else if text.contains('{') {
+                assert!(numbers.is_sorted(), "{}: {numbers:?} in {text}", file.display());
+            } else {
+                let expected: Vec<_> = (1..).take(numbers.len()).collect();
+                assert_eq!(numbers, expected, "{}: {text}", file.display());
+                checked += usize::from(!numbers.is_empty());
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
 }

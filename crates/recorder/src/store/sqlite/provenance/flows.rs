@@ -24,20 +24,21 @@ const SELECT_FLOW_RECORD: &str =
          WHERE deployment.org_id = flow.org_id AND deployment.flow_id = flow.id)
      FROM flow";
 
-/// SQL: the ids of the trails of the only flow in the JSON array `$2`.
+/// SQL: the ids of the trails of the only flow in the JSON array `?2`.
 const TRAILS_OF_FLOW: &str = "SELECT id FROM trail
-     WHERE org_id = $1 AND flow_id = $2 ->> 0 AND $3 IS NULL";
-/// SQL: the ids of the trails of all flows in the JSON array `$2`, through the index by flow.
+     WHERE org_id = ?1 AND flow_id = ?2 ->> 0 AND ?3 IS NULL";
+/// SQL: the ids of the trails of all flows in the JSON array `?2`, through the index by flow.
 const TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
-     WHERE org_id = $1 AND flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+     WHERE org_id = ?1 AND flow_id IN (SELECT value FROM json_each(?2)) AND ?3 IS NULL";
 /// SQL: the same trails, through the table, which can be read from the latest on.
 const LATEST_TRAILS_OF_FLOWS: &str = "SELECT id FROM trail
-     WHERE org_id = $1 AND +flow_id IN (SELECT value FROM json_each($2)) AND $3 IS NULL";
+     WHERE org_id = ?1 AND +flow_id IN (SELECT value FROM json_each(?2)) AND ?3 IS NULL";
 
-/// SQL: the ids of the trails in which the artifact with fingerprint `$3` was reported.
+/// SQL: the ids of the trails in which the artifact with fingerprint `?3` was reported. Parameters have
+/// numbers here, since `$3` would be the second one if it comes second.
 const TRAILS_OF_ARTIFACT: &str = "SELECT DISTINCT trail_id AS id FROM artifact_report
-     WHERE org_id = $1 AND fingerprint = $3 AND trail_id IS NOT NULL
-       AND +flow_id IN (SELECT value FROM json_each($2))";
+     WHERE org_id = ?1 AND fingerprint = ?3 AND trail_id IS NOT NULL
+       AND +flow_id IN (SELECT value FROM json_each(?2))";
 
 /// The trails of one flow, of many, or in which an artifact was reported.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +67,7 @@ impl TrailSelection {
             Self::Flows => LATEST_TRAILS_OF_FLOWS,
             Self::Artifact => TRAILS_OF_ARTIFACT,
         };
-        format!("{trails} ORDER BY id DESC LIMIT $4 OFFSET $5")
+        format!("{trails} ORDER BY id DESC LIMIT ?4 OFFSET ?5")
     }
 }
 

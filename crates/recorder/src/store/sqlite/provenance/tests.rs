@@ -372,3 +372,31 @@ async fn trail_has_all_events_and_at_most_8_mb_of_what_was_reported_with_attesta
     assert_eq!(lengths.len(), 600);
     assert!(lengths[0] > 16_000 && lengths.iter().sum::<usize>() <= 8 << 20, "{lengths:?}");
 }
+
+#[tokio::test]
+async fn trails_are_found_by_the_fingerprint_of_an_artifact_in_them_with_or_without_a_flow() {
+    let fixture = in_memory_fixture();
+    for (flow, number, trail) in
+        [("build", 1, "one"), ("build", 2, "two"), ("scan", 1, "three"), ("build", 1, "four")]
+    {
+        fixture.store.report_artifact("acme", flow, artifact(number, trail), "ci").await.unwrap();
+    }
+    for (number, flow, expected) in [
+        (1, None, &["four", "three", "one"][..]),
+        (1, Some("build"), &["four", "one"]),
+        (1, Some("scan"), &["three"]),
+        (2, None, &["two"]),
+        (2, Some("scan"), &[]),
+        (3, None, &[]),
+    ] {
+        let filter = TrailFilter {
+            flow: flow.map(str::to_owned),
+            fingerprint: Some(fingerprint(number)),
+            ..TrailFilter::default()
+        };
+        let page = Page { number: 1, size: 10 };
+        let (trails, total) = fixture.store.trails("acme", filter, page).await.unwrap();
+        let names: Vec<_> = trails.iter().map(|trail| &*trail.name).collect();
+        assert_eq!((names, total), (expected.to_vec(), expected.len() as u64), "{number} {flow:?}");
+    }
+}
