@@ -274,6 +274,46 @@ async fn same_report_of_a_token_within_600_seconds_is_recorded_once_and_later_ag
 }
 
 #[tokio::test]
+async fn repeated_attestation_is_recorded_again_if_any_other_has_taken_its_place() {
+    let of_kind = |kind: &str, targets: &[&str], named: Option<u8>| AttestationReport {
+        kind: kind.to_owned(),
+        targets: targets.iter().map(|&target| target.to_owned()).collect(),
+        fingerprint: named.map(fingerprint),
+        ..attestation("test", true)
+    };
+    for (what, first, second, is_replaced) in [
+        (
+            "another type",
+            ("junit", &["runner"][..], None),
+            ("generic", &["runner"][..], None),
+            true,
+        ),
+        ("by fingerprint", ("junit", &["runner"], None), ("generic", &[], Some(1)), true),
+        ("after one by fingerprint", ("junit", &[], Some(1)), ("generic", &["runner"], None), true),
+        ("of the trail", ("junit", &[], None), ("generic", &[], None), true),
+        ("not reported yet", ("junit", &["a", "b"], None), ("generic", &["b"], None), true),
+        ("of another artifact", ("junit", &["runner"], None), ("generic", &[], Some(2)), false),
+        ("of another target", ("junit", &["runner"], None), ("generic", &["web"], None), false),
+        ("of an artifact", ("junit", &[], None), ("generic", &["runner"], None), false),
+    ] {
+        let fixture = in_memory_fixture();
+        let store = &fixture.store;
+        store.report_artifact("acme", "runner", artifact(1, "t"), "ci").await.unwrap();
+        let web = ArtifactReport { template_name: Some("web".to_owned()), ..artifact(2, "t") };
+        store.report_artifact("acme", "runner", web, "ci").await.unwrap();
+        let report = async |(kind, targets, named)| {
+            let report = of_kind(kind, targets, named);
+            store.report_attestation("acme", "runner", "t", report, "ci").await.unwrap().seq
+        };
+        report(first).await;
+        let replacing = report(second).await;
+        let again = report(first).await;
+        assert_eq!(again > replacing, is_replaced, "{what}");
+        assert_eq!(report(first).await, again, "{what}, repeated at once");
+    }
+}
+
+#[tokio::test]
 async fn renamed_flow_is_found_by_its_old_name_until_another_flow_takes_that_name() {
     let fixture = in_memory_fixture();
     let store = &fixture.store;

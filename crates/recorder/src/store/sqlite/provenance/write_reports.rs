@@ -100,8 +100,32 @@ pub(super) fn report_attestation(
         trail,
     });
     // Tests that passed, failed and passed again within minutes have passed.
-    let is_current = latest.is_none_or(|latest| latest.is_compliant == report.is_compliant);
-    append_unless_repeated(ledger, &payload, |_| Ok(is_current))
+    append_unless_repeated(ledger, &payload, |earlier| {
+        Ok(!is_attestation_replaced(ledger, trail, earlier)?)
+    })
+}
+
+/// Whether a later attestation in the trail took the place of the one that entry `seq` recorded: it has the
+/// same name, whatever its type and its result, and is about the same artifact or about the trail as well.
+fn is_attestation_replaced(ledger: &Ledger<'_>, trail: i64, seq: i64) -> Result<bool, Failure> {
+    let reader = Reader::new(ledger.connection, ledger.org, ledger.org_id);
+    let Some(earlier) = reader.attestation(seq)? else { return Ok(true) };
+    let artifacts = reader.all_reports_in_trail(trail)?;
+    let about: Vec<_> = artifacts.iter().filter(|artifact| earlier.is_about(artifact)).collect();
+    // What both are about may be reported only later.
+    let has_same_target = |later: &AttestationRow| {
+        later.fingerprint.is_empty()
+            && earlier.fingerprint.is_empty()
+            && later.commit == earlier.commit
+            && later.targets.iter().any(|target| earlier.targets.contains(target))
+    };
+    let replaces = |later: &AttestationRow| {
+        (later.is_about_trail() && earlier.is_about_trail())
+            || has_same_target(later)
+            || about.iter().any(|artifact| later.is_about(artifact))
+    };
+    let named = reader.attestations_named(trail, &earlier.name)?;
+    Ok(named.iter().take_while(|later| later.seq > seq).any(replaces))
 }
 
 /// Whether an attestation of this kind is of the type that a request names: a custom or system one may
