@@ -161,7 +161,7 @@ pub struct ReportRecord {
     pub reported_at: Micros,
     /// Its state now: the worst one of those in the trails that reported it.
     pub state: State,
-    /// The trail from which the state follows, if it is not the one of the latest report.
+    /// The trail from which the state follows, if it is not [`Self::trail`].
     pub state_trail: Option<String>,
     /// What is missing for that state, or non-compliant: names of attestations.
     pub problems: Vec<String>,

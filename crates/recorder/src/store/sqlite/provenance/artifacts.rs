@@ -135,36 +135,38 @@ impl Reader<'_> {
         Ok(name == Some(repo) || url.is_some_and(|url| url.ends_with(&format!("/{repo}"))))
     }
 
-    /// The artifact as a flow knows it, or only one trail of it; `latest` is one of its reports.
+    /// The artifact as a flow knows it, or only one trail of it, with the name, the commit, the trail and the
+    /// details in `shown`, which is one of its reports. Its state follows from all of them.
     pub(super) fn artifact_record(
         &self,
-        latest: ReportRow,
+        shown: ReportRow,
         trail: Option<i64>,
     ) -> Result<ArtifactRecord, Failure> {
-        let reports = self.reports_of(&latest.fingerprint)?;
+        let reports = self.reports_of(&shown.fingerprint)?;
         let reports: Vec<_> =
-            reports.into_iter().filter(|report| report.flow == latest.flow).collect();
-        let first = reports.first().map_or(latest.recorded_at, |first| first.recorded_at);
+            reports.into_iter().filter(|report| report.flow == shown.flow).collect();
+        let first = reports.first().map_or(shown.recorded_at, |first| first.recorded_at);
         let reports = match trail {
-            Some(trail) => self.reports_in_trail(trail, &latest.fingerprint)?,
+            Some(trail) => self.reports_in_trail(trail, &shown.fingerprint)?,
             None => reports,
         };
-        let reports: Vec<_> = reports.iter().collect();
+        let mut reports: Vec<_> = reports.iter().collect();
+        // Between the first report and the latest ones there are others that are not read.
+        if let Err(position) = reports.binary_search_by_key(&shown.seq, |report| report.seq) {
+            reports.insert(position, &shown);
+        }
         let attestations = self.attestations_of(reports.iter().copied())?;
         let attestations =
             attestations.into_iter().map(|row| self.attestation_record(row, DetailLevel::Short));
-        let details = match reports.last() {
-            Some(latest) => self.entry::<ArtifactReported>(latest.seq)?.0.details,
-            None => String::new(),
-        };
+        let (entry, _actor): (ArtifactReported, _) = self.entry(shown.seq)?;
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
-            deployments: self.deployments_of(&latest.fingerprint, Some(latest.flow))?,
-            announced_to: self.announced_to(&latest.fingerprint)?,
-            runs: runs_of_fingerprint(self.connection, self.org_id, &latest.fingerprint)?,
-            report: Some(self.report_record(&reports, first, details)?),
-            fingerprint: latest.fingerprint,
-            name: latest.name,
+            deployments: self.deployments_of(&shown.fingerprint, Some(shown.flow))?,
+            announced_to: self.announced_to(&shown.fingerprint)?,
+            runs: runs_of_fingerprint(self.connection, self.org_id, &shown.fingerprint)?,
+            report: Some(self.report_record(&reports, &shown, first, entry.details)?),
+            fingerprint: shown.fingerprint,
+            name: shown.name,
         })
     }
 

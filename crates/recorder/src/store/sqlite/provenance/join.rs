@@ -244,7 +244,7 @@ impl Batch {
         };
         let details = self.details.get(&latest.seq).cloned();
         let details = details.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        reader.report_record(reports, first.recorded_at, details)
+        reader.report_record(reports, latest, first.recorded_at, details)
     }
 }
 

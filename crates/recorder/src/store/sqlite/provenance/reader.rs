@@ -277,17 +277,17 @@ impl<'a> Reader<'a> {
         Ok(trail_status(rules(template), &own, &artifacts))
     }
 
-    /// What a flow, or a trail of it, knows of an artifact by these reports, the earliest first.
-    /// `first_reported_at` is when the flow first reported it, and `details` are of the latest one.
+    /// What a flow, or a trail of it, knows of an artifact by these reports, the earliest first. It has the
+    /// commit and the trail of the one that is `shown`, whose `details` are given. `first_reported_at` is when
+    /// the flow first reported the artifact.
     pub(super) fn report_record(
         &self,
         reports: &[&ReportRow],
+        shown: &ReportRow,
         first_reported_at: Micros,
         details: String,
     ) -> Result<ReportRecord, Failure> {
-        let (Some(latest), Some((status, decisive))) =
-            (reports.last(), self.artifact_status(reports)?)
-        else {
+        let Some((status, decisive)) = self.artifact_status(reports)? else {
             return Err(rusqlite::Error::QueryReturnedNoRows.into());
         };
         let problems = status
@@ -298,22 +298,22 @@ impl<'a> Reader<'a> {
             })
             .map(|it| it.name.clone())
             .collect();
-        let decisive = decisive.trail.filter(|trail| Some(*trail) != latest.trail);
+        let decisive = decisive.trail.filter(|trail| Some(*trail) != shown.trail);
         let decisive = decisive.map(|trail| self.trail(trail)).transpose()?;
-        let trail = latest.trail.map(|trail| self.trail(trail)).transpose()?;
+        let trail = shown.trail.map(|trail| self.trail(trail)).transpose()?;
         Ok(ReportRecord {
-            id: self.id(latest.seq),
-            flow: self.flow(latest.flow)?.name.clone(),
+            id: self.id(shown.seq),
+            flow: self.flow(shown.flow)?.name.clone(),
             trail: trail.map(|trail| trail.name.clone()),
-            template_name: latest.template_name.clone(),
-            commit: latest.commit.clone(),
+            template_name: shown.template_name.clone(),
+            commit: shown.commit.clone(),
             details,
             first_reported_at,
-            reported_at: latest.recorded_at,
+            reported_at: shown.recorded_at,
             state: status.state,
             state_trail: decisive.map(|trail| trail.name.clone()),
             problems,
-            template: self.template_of(latest)?,
+            template: self.template_of(shown)?,
         })
     }
 

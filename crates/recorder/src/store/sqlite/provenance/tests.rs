@@ -440,3 +440,70 @@ async fn trails_are_found_by_the_fingerprint_of_an_artifact_in_them_with_or_with
         assert_eq!((names, total), (expected.to_vec(), expected.len() as u64), "{number} {flow:?}");
     }
 }
+
+#[tokio::test]
+async fn artifact_built_from_two_commits_is_found_by_each_with_its_own_trail_and_details() {
+    let fixture = in_memory_fixture();
+    let store = &fixture.store;
+    let commits = [1, 2, 3].map(|digit: u8| digit.to_string().repeat(40));
+    let build = async |commit: &str, trail: &str| {
+        let report = ArtifactReport {
+            commit: commit.to_owned(),
+            name: format!("image:{trail}"),
+            details: details(&format!("{{\"commit_url\":\"https://c/{trail}\"}}")),
+            ..artifact(1, trail)
+        };
+        store.report_artifact("acme", "runner", report, "ci").await.unwrap();
+        fixture.advance(1);
+    };
+    build(&commits[0], "first").await;
+    build(&commits[1], "one").await;
+    build(&commits[1], "again").await;
+    // More reports than are read for the state.
+    for number in 0..30 {
+        build(&commits[2], &format!("nightly-{number}")).await;
+    }
+    for (commit, trail) in commits.iter().zip(["first", "again", "nightly-29"]) {
+        let query = ArtifactQuery {
+            flow: "runner".to_owned(),
+            selector: ArtifactSelector::Commit(commit[..7].to_owned()),
+            trail: None,
+            attestation: None,
+        };
+        let found = store.artifacts("acme", query).await.unwrap();
+        let searched = store.search("acme", &commit[..7]).await.unwrap();
+        assert_eq!(searched.commits, [commit.clone()]);
+        assert_eq!(searched.artifacts, found);
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(found.name, format!("image:{trail}"));
+        let report = found.report.as_ref().unwrap();
+        assert_eq!((&report.commit, report.trail.as_deref()), (commit, Some(trail)));
+        assert_eq!(report.details, format!("{{\"commit_url\":\"https://c/{trail}\"}}"));
+        assert_eq!(report.template_name.as_deref(), Some("runner"));
+        assert_eq!(report.first_reported_at, Micros::from_seconds(1_661_161_162.0));
+    }
+    // By its fingerprint, the latest report is shown.
+    let searched = store.search("acme", &fingerprint(1)).await.unwrap();
+    let latest = searched.artifacts[0].report.as_ref().unwrap();
+    assert_eq!(latest.trail.as_deref(), Some("nightly-29"));
+}
+
+#[tokio::test]
+async fn state_of_an_artifact_found_by_its_commit_includes_reports_that_are_not_the_latest() {
+    let fixture = in_memory_fixture();
+    let store = &fixture.store;
+    let commit = "5".repeat(40);
+    store.report_artifact("acme", "runner", artifact(1, "first"), "ci").await.unwrap();
+    let report = ArtifactReport { commit: commit.clone(), ..artifact(1, "second") };
+    store.report_artifact("acme", "runner", report, "ci").await.unwrap();
+    let failed = AttestationReport { commit: Some(commit.clone()), ..attestation("test", false) };
+    store.report_attestation("acme", "runner", "second", failed, "ci").await.unwrap();
+    for number in 0..30 {
+        let report = artifact(1, &format!("nightly-{number}"));
+        store.report_artifact("acme", "runner", report, "ci").await.unwrap();
+    }
+    let found = store.search("acme", &commit).await.unwrap();
+    let report = found.artifacts[0].report.as_ref().unwrap();
+    assert_eq!((report.state, report.trail.as_deref()), (State::NonCompliant, Some("second")));
+    assert_eq!(found.artifacts[0].attestations.len(), 1);
+}

@@ -121,10 +121,10 @@ fn read_one_provenance(
     }
     let flows = flows.into_iter().map(|flow| {
         let reports: Vec<_> = reports.iter().filter(|report| report.flow == flow).collect();
-        let latest = reports.last().unwrap().seq;
-        let mut details = reader.short_artifact_details(vec![latest]).unwrap();
-        let details = details.remove(&latest).unwrap();
-        reader.report_record(&reports, reports[0].recorded_at, details).unwrap()
+        let latest = *reports.last().unwrap();
+        let mut details = reader.short_artifact_details(vec![latest.seq]).unwrap();
+        let details = details.remove(&latest.seq).unwrap();
+        reader.report_record(&reports, latest, reports[0].recorded_at, details).unwrap()
     });
     let deployments = reader.deployments_of(&fingerprint, None).unwrap().into_iter();
     let deployments = deployments.filter(|it| it.environment == "prod");
