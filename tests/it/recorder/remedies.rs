@@ -152,7 +152,7 @@ const REFUSED_START_CASES: [Case; 11] = [
         end: "-TERM",
         damage: |file| second_program::execute(file, "PRAGMA user_version = 99"),
         steps: &[("Use the envsnap that wrote it", |file| {
-            second_program::execute(file, "PRAGMA user_version = 5");
+            second_program::execute(file, "PRAGMA user_version = 6");
         })],
         options: &[],
         snapshots: 10,

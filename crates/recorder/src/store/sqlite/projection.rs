@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::failure::Failure;
 use super::json::Json;
+use super::provenance::rename::rename_environment_of_deployments;
 use super::{first_seen, provenance};
 use crate::domain::{
     Change, Confirmed, EnvironmentChanged, EnvironmentCreated, EnvironmentRenamed, Micros, Payload,
@@ -111,6 +112,8 @@ impl Projection<'_> {
                 "UPDATE environment SET name = $1, changed_at = $2 WHERE org_id = $3 AND id = $4",
             )?
             .execute(params![renamed.to, self.recorded_at.0, self.org_id, renamed.environment])?;
+        let entry = (self.org_id, self.seq);
+        rename_environment_of_deployments(self.connection, entry, &renamed.from, &renamed.to)?;
         let including: Vec<(i64, Json<Vec<String>>)> = self
             .connection
             .prepare_cached(

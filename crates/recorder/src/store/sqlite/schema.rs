@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
+use super::provenance::rename::rename_environments_of_all_deployments;
 use super::{StoreError, first_seen, position};
 
 /// The migrations, in order; a file's version is how many of them it has. A released one never changes.
@@ -18,6 +19,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         sql: include_str!("migrations/0005_runs.sql"),
         fill: Some(first_seen::fill_firsts_of_intervals),
+    },
+    Migration {
+        sql: include_str!("migrations/0006_renamed_deployments.sql"),
+        fill: Some(rename_environments_of_all_deployments),
     },
 ];
 
@@ -191,8 +196,8 @@ mod tests {
 
         let error = SqliteStore::open(&path).unwrap_err();
 
-        assert!(matches!(error, StoreError::Newer { found: 6, known: 5, .. }), "{error}");
-        assert!(error.to_string().contains("snapshots.db has version 6"), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 7, known: 6, .. }), "{error}");
+        assert!(error.to_string().contains("snapshots.db has version 7"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 

@@ -10,6 +10,7 @@ mod join;
 mod load;
 pub(super) mod projection;
 mod reader;
+pub(super) mod rename;
 mod repeats;
 mod rows;
 mod write_flows;

@@ -10,6 +10,7 @@ use crate::domain::SnapshotArtifact;
 use crate::domain::provenance::{
     ArtifactProvenance, AttachmentFile, Details, RecordId, StoredTemplate, TrailEventKind,
 };
+use crate::store::Store as _;
 use crate::store::provenance::ArtifactSelector;
 
 pub(super) const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
@@ -96,12 +97,7 @@ impl Fixture {
         let attachment = Some(attachment_file(b"<testsuites/>"));
         let report = AttestationReport { attachment, ..attestation("test", true) };
         store.report_attestation("acme", "runner", "t", report, "ci").await.unwrap();
-        let deployment = DeploymentReport {
-            fingerprint: fingerprint(1),
-            environment: "prod".to_owned(),
-            details: details("{}"),
-        };
-        store.report_deployment("acme", "runner", deployment, "ci").await.unwrap();
+        self.announce(1, "prod").await;
         let allowance = AllowanceRequest {
             environment: Some("prod".to_owned()),
             fingerprint: fingerprint(9),
@@ -110,6 +106,24 @@ impl Fixture {
             reason: "r".to_owned(),
         };
         store.allow("acme", allowance, "admin").await.unwrap();
+    }
+
+    /// Announces a deployment of the artifact with this number, by flow "runner".
+    pub(in super::super) async fn announce(&self, artifact: u8, environment: &str) {
+        let deployment = DeploymentReport {
+            fingerprint: fingerprint(artifact),
+            environment: environment.to_owned(),
+            details: details("{}"),
+        };
+        self.store.report_deployment("acme", "runner", deployment, "ci").await.unwrap();
+    }
+
+    /// The numbers of the deployments that were announced to the environment.
+    async fn announced_to(&self, environment: &str) -> Vec<u32> {
+        let query = DeploymentQuery::To(environment.to_owned());
+        let deployments = self.store.deployments("acme", query).await.unwrap();
+        assert!(deployments.iter().all(|it| it.environment == environment), "{deployments:?}");
+        deployments.iter().map(|deployment| deployment.number).collect()
     }
 
     /// The provenance of the artifact with this number in a snapshot such as `prod#1`.
@@ -506,4 +520,41 @@ async fn state_of_an_artifact_found_by_its_commit_includes_reports_that_are_not_
     let report = found.artifacts[0].report.as_ref().unwrap();
     assert_eq!((report.state, report.trail.as_deref()), (State::NonCompliant, Some("second")));
     assert_eq!(found.artifacts[0].attestations.len(), 1);
+}
+
+#[tokio::test]
+async fn announced_deployments_follow_an_environment_that_is_renamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    let store = &fixture.store;
+    for number in [1, 2] {
+        store.report_artifact("acme", "runner", artifact(number, "t"), "ci").await.unwrap();
+    }
+    fixture.create("stage").await;
+    fixture.announce(1, "stage").await;
+    fixture.announce(1, "prod").await;
+    store.rename_environment("acme", "stage", "live", "admin").await.unwrap();
+    assert_eq!(fixture.announced_to("live").await, [1]);
+    assert!(fixture.announced_to("stage").await.is_empty());
+    fixture.report("live", &[(1, 1), (2, 1)]).await;
+    let known = fixture.provenance("live#1", 1).await;
+    assert_eq!(known.deployments, [("runner".to_owned(), 1)]);
+    let card = store.artifact_card("acme", &fingerprint(1)).await.unwrap();
+    assert_eq!(card.deployments[0].environment, "live");
+    // What was announced to it is not derived from its snapshots.
+    let ever = (Micros(i64::MIN), Micros(i64::MAX));
+    let derived = store.derived_deployments("acme", "live", ever.0, ever.1).await.unwrap();
+    let derived: Vec<_> = derived.iter().map(|deployment| &*deployment.fingerprint).collect();
+    assert_eq!(derived, [fingerprint(2)]);
+
+    // A new environment with the old name has its own ones, and goes on to a third name.
+    fixture.create("stage").await;
+    fixture.announce(2, "stage").await;
+    store.rename_environment("acme", "stage", "test", "admin").await.unwrap();
+    assert_eq!(fixture.announced_to("test").await, [3]);
+    assert_eq!(fixture.announced_to("live").await, [1]);
+    assert_eq!(fixture.announced_to("prod").await, [2]);
+    drop(fixture);
+    verify(&path, None, AttachmentCheck::Content).unwrap();
 }

@@ -40,6 +40,11 @@ const COVERED: [&str; 19] = [
     "attachment_chunk",
 ];
 
+/// Takes back the migration to version 6 of the schema: deployments kept the name of their environment.
+const TO_VERSION_5: &str = "
+    UPDATE deployment SET environment = 'beta' WHERE environment = 'test';
+    PRAGMA user_version = 5;";
+
 /// Takes back the migration to version 5 of the schema.
 const TO_VERSION_4: &str = "
     DROP INDEX interval_by_artifact;
@@ -65,7 +70,8 @@ const TO_VERSION_3: &str = "
 
 #[tokio::test]
 async fn opening_a_file_of_an_older_schema_version_fills_the_new_table_and_columns() {
-    for reverts in [&[TO_VERSION_4][..], &[TO_VERSION_4, TO_VERSION_3]] {
+    let reverts = [TO_VERSION_5, TO_VERSION_4, TO_VERSION_3];
+    for reverts in [&reverts[..1], &reverts[..2], &reverts[..]] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.db");
         record_two_organizations(&path).await;
@@ -118,12 +124,16 @@ async fn record_two_organizations(path: &Path) -> Head {
     }
     // The same by other tasks.
     fixture.report("prod", &[(1, 2), (1, 1), (202, 1)]).await;
+    fixture.report_provenance().await;
+    for name in ["beta", "later"] {
+        fixture.announce(1, name).await;
+    }
     fixture.store.rename_environment("acme", "beta", "test", "admin").await.unwrap();
     fixture.store.archive_environment("acme", "test", "admin").await.unwrap();
     let other = fixture.store.record_report("other", "none", Fixture::empty(), "x").await;
     assert!(other.is_err());
     fixture.create_in("other", "live").await;
-    fixture.report_provenance().await;
+    fixture.announce(1, "beta").await;
     let webhook = "ab".repeat(16);
     fixture.store.register_webhook(&webhook).await.unwrap();
     fixture.store.head("acme").await.unwrap()

@@ -1,0 +1,2 @@
+-- No table changes. Announced deployments follow their environment when it is renamed: those to environments
+-- that were renamed before are found under the new name, too.
