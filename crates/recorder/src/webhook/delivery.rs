@@ -177,12 +177,9 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
             if events.is_empty() {
                 break;
             }
-            messages.extend(
-                events
-                    .iter()
-                    .filter(|event| wanted(event))
-                    .map(|event| Message::of_event(&self.url, org, name, event, has_provenance)),
-            );
+            messages.extend(events.iter().filter(|event| wanted(event)).map(|event| {
+                Message::of_event(&self.url, org, name, entry.hash, event, has_provenance)
+            }));
         }
         Ok(messages)
     }
@@ -249,3 +246,6 @@ impl<S: Store + ProvenanceStore> Deliveries<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

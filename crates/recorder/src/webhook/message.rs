@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::ParseWebhookError;
-use crate::domain::{Event, FirstTime, Micros, SnapshotArtifact, hash_fields};
+use crate::domain::{EntryHash, Event, FirstTime, Micros, SnapshotArtifact, hash_fields};
 use crate::http::views;
 
 /// The version of the message format.
@@ -137,11 +137,13 @@ struct Provenance {
 pub(super) struct PublicUrl(pub(super) String);
 
 impl Message {
-    /// A message that an artifact started, exited or was scaled.
+    /// A message that an artifact started, exited or was scaled. `entry` is the hash of the ledger entry that
+    /// recorded its snapshot.
     pub(super) fn of_event(
         url: &PublicUrl,
         org: &str,
         environment: &str,
+        entry: EntryHash,
         event: &Event,
         has_provenance: bool,
     ) -> Self {
@@ -154,7 +156,8 @@ impl Message {
         let replicas = format!("from {} to {} replicas", artifact.was, artifact.now);
         let PublicUrl(base) = url;
         Self {
-            id: message_id(&[org, environment, &index.to_string(), &identity(artifact)]),
+            // Another environment may get the name and the numbers of this one's snapshots.
+            id: message_id(&[&entry.to_string(), &identity(artifact)]),
             version: VERSION,
             timestamp: recorded_at.rfc3339(),
             org: org.to_owned(),
