@@ -37,6 +37,7 @@ pub struct EnvironmentRecord {
 pub struct EnvironmentSettings {
     pub name: String,
     pub environment_type: String,
+    /// If empty it stays as it is.
     pub description: String,
     /// Whether a change of replicas alone makes a snapshot; if absent it stays as it is, and is on
     /// for a new environment.

@@ -150,7 +150,8 @@ fn save_settings(ledger: &Ledger<'_>, settings: EnvironmentSettings) -> Result<H
         ledger.append(&Payload::EnvironmentRestored(EnvironmentRestored { environment }))?;
     }
     let change = SettingsChange {
-        description: Some(settings.description),
+        // Clients send an empty one if they have none to set.
+        description: Some(settings.description).filter(|description| !description.is_empty()),
         include_scaling: settings.include_scaling,
         included_environments: settings.included_environments,
         policies: settings.policies,

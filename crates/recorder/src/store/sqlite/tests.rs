@@ -343,6 +343,28 @@ async fn saving_unchanged_environment_settings_appends_no_ledger_entry() {
 }
 
 #[tokio::test]
+async fn saving_an_environment_without_a_description_keeps_the_one_it_has_and_a_change_clears_it() {
+    let fixture = Fixture::in_memory();
+    let store = &fixture.store;
+    let described = EnvironmentSettings { description: "live".to_owned(), ..settings("prod") };
+    let head = store.save_environment("acme", described, true, "admin").await.unwrap();
+    assert_eq!(fixture.create("prod").await, head, "nothing changed");
+    let scaling = EnvironmentSettings { include_scaling: Some(false), ..settings("prod") };
+    store.save_environment("acme", scaling, true, "admin").await.unwrap();
+    let saved = store.environment("acme", "prod").await.unwrap();
+    assert_eq!((&*saved.description, saved.include_scaling), ("live", false));
+    store.archive_environment("acme", "prod", "admin").await.unwrap();
+    fixture.create("prod").await;
+    assert_eq!(store.environment("acme", "prod").await.unwrap().description, "live");
+    let other = EnvironmentSettings { description: "beta".to_owned(), ..settings("prod") };
+    store.save_environment("acme", other, true, "admin").await.unwrap();
+    assert_eq!(store.environment("acme", "prod").await.unwrap().description, "beta");
+    let change = SettingsChange { description: Some(String::new()), ..Default::default() };
+    store.change_environment("acme", "prod", change, "admin").await.unwrap();
+    assert_eq!(store.environment("acme", "prod").await.unwrap().description, "");
+}
+
+#[tokio::test]
 async fn caller_without_permission_to_change_can_only_create_environments() {
     let fixture = Fixture::in_memory();
     let save = |settings| fixture.store.save_environment("acme", settings, false, "reporter");
