@@ -46,4 +46,19 @@ mod tests {
             document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(served, documented);
     }
+
+    #[test]
+    fn only_events_have_a_start_and_an_end_in_the_document_beside_the_interval() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let page = ["interval", "page", "per_page", "reverse"];
+        let limits = ["start", "start_ts", "end", "end_ts", "repo_name"];
+        for (path, expected) in [
+            ("/api/v2/snapshots/{org}/{environment}", page.to_vec()),
+            ("/api/v2/environments/{org}/{environment}/events", [&page[..], &limits].concat()),
+        ] {
+            let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            let names = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap());
+            assert_eq!(names.collect::<BTreeSet<_>>(), expected.into_iter().collect(), "{path}");
+        }
+    }
 }
