@@ -123,6 +123,7 @@ fn report_queries_by_fingerprint_and_commit_search_an_index_without_table_scan()
         "USING COVERING INDEX artifact_report_by_fingerprint (org_id=? AND fingerprint";
     for (sql, wanted) in [
         (provenance::reports_query(), by_fingerprint),
+        (provenance::reports_by_flow_query(), by_fingerprint),
         (provenance::first_reports_query(), by_fingerprint),
         (provenance::matches_query("fingerprint"), by_fingerprint),
         (

@@ -11,9 +11,10 @@ use super::super::runs::runs_of_fingerprint;
 use super::reader::{DetailLevel, Reader};
 use super::rows::{ReportRow, SELECT_REPORT, report};
 use crate::domain::provenance::{
-    ArtifactRecord, ArtifactReported, AttestationRecord, RecordId, SearchResult, fields,
+    ArtifactRecord, ArtifactReported, AttestationRecord, DeploymentRecord, RecordId, SearchResult,
+    fields,
 };
-use crate::domain::{Error, Page};
+use crate::domain::{ArtifactRun, Error, Micros, Page};
 use crate::store::provenance::{ArtifactQuery, ArtifactSelector, AttestationQuery};
 
 /// The most bytes of attestations in one answer.
@@ -43,6 +44,16 @@ pub(in super::super) fn matches_query(column: &str) -> String {
              FROM found WHERE value IS NOT NULL LIMIT {MAX_MATCHES})
          SELECT value FROM found WHERE value IS NOT NULL"
     )
+}
+
+/// Where an artifact was to run, and where it ran.
+pub(super) struct ArtifactUsage {
+    /// The earliest first.
+    pub(super) deployments: Vec<DeploymentRecord>,
+    /// The environments to which any flow announced a deployment.
+    pub(super) announced_to: BTreeSet<String>,
+    /// By environment and time.
+    pub(super) runs: Vec<ArtifactRun>,
 }
 
 impl Reader<'_> {
@@ -142,14 +153,25 @@ impl Reader<'_> {
         shown: ReportRow,
         trail: Option<i64>,
     ) -> Result<ArtifactRecord, Failure> {
-        let reports = self.reports_of(&shown.fingerprint)?;
-        let reports: Vec<_> =
-            reports.into_iter().filter(|report| report.flow == shown.flow).collect();
+        let reports = self.reports_by_flow(&shown.fingerprint, shown.flow)?;
+        let usage = self.artifact_usage(&shown.fingerprint, Some(shown.flow))?;
         let first = reports.first().map_or(shown.recorded_at, |first| first.recorded_at);
         let reports = match trail {
             Some(trail) => self.reports_in_trail(trail, &shown.fingerprint)?,
             None => reports,
         };
+        self.artifact_record_from(shown, &reports, first, usage)
+    }
+
+    /// As [`Self::artifact_record`], from these reports by its flow, the earliest first, of which the flow's first
+    /// one was recorded at `first`.
+    pub(super) fn artifact_record_from(
+        &self,
+        shown: ReportRow,
+        reports: &[ReportRow],
+        first: Micros,
+        usage: ArtifactUsage,
+    ) -> Result<ArtifactRecord, Failure> {
         let mut reports: Vec<_> = reports.iter().collect();
         // Between the first report and the latest ones there are others that are not read.
         if let Err(position) = reports.binary_search_by_key(&shown.seq, |report| report.seq) {
@@ -161,27 +183,40 @@ impl Reader<'_> {
         let (entry, _actor): (ArtifactReported, _) = self.entry(shown.seq)?;
         Ok(ArtifactRecord {
             attestations: attestations.collect::<Result<_, _>>()?,
-            deployments: self.deployments_of(&shown.fingerprint, Some(shown.flow))?,
-            announced_to: self.announced_to(&shown.fingerprint)?,
-            runs: runs_of_fingerprint(self.connection, self.org_id, &shown.fingerprint)?,
+            deployments: usage.deployments,
+            announced_to: usage.announced_to,
+            runs: usage.runs,
             report: Some(self.report_record(&reports, &shown, first, entry.details)?),
             fingerprint: shown.fingerprint,
             name: shown.name,
         })
     }
 
+    /// Where the artifact was to run, as one flow announced it or any, and where it ran.
+    pub(super) fn artifact_usage(
+        &self,
+        fingerprint: &str,
+        flow: Option<i64>,
+    ) -> Result<ArtifactUsage, Failure> {
+        Ok(ArtifactUsage {
+            deployments: self.deployments_of(fingerprint, flow)?,
+            announced_to: self.announced_to(fingerprint)?,
+            runs: runs_of_fingerprint(self.connection, self.org_id, fingerprint)?,
+        })
+    }
+
     /// An artifact that ran and was never reported.
     pub(super) fn unreported(&self, fingerprint: &str) -> Result<Option<ArtifactRecord>, Failure> {
-        let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
-        let Some(last) = runs.last() else { return Ok(None) };
+        let usage = self.artifact_usage(fingerprint, None)?;
+        let Some(last) = usage.runs.last() else { return Ok(None) };
         Ok(Some(ArtifactRecord {
             fingerprint: fingerprint.to_owned(),
             name: last.name.clone(),
             report: None,
-            deployments: self.deployments_of(fingerprint, None)?,
-            announced_to: self.announced_to(fingerprint)?,
+            deployments: usage.deployments,
+            announced_to: usage.announced_to,
             attestations: Vec::new(),
-            runs,
+            runs: usage.runs,
         }))
     }
 

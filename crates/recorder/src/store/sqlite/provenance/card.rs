@@ -1,16 +1,20 @@
 //! Everything that is recorded of an artifact by its fingerprint, and the search for artifacts by name.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::params;
 
 use super::super::environments::find_active;
 use super::super::failure::Failure;
-use super::super::runs::{runs_of_artifact, runs_of_fingerprint};
+use super::super::runs::runs_of_artifact;
+use super::artifacts::ArtifactUsage;
 use super::join::{Shown, add_provenance};
 use super::reader::Reader;
-use crate::domain::provenance::{ArtifactCard, ArtifactProvenance, ArtifactRecord};
+use super::rows::ReportRow;
+use crate::domain::provenance::{
+    ArtifactCard, ArtifactProvenance, ArtifactRecord, DeploymentRecord,
+};
 use crate::domain::{ArtifactRun, Error};
 
 /// What a search by name finds, by when it was last reported or started.
@@ -25,23 +29,9 @@ enum NameMatch {
 impl Reader<'_> {
     /// Everything that is known of an artifact.
     pub(super) fn artifact_card(&self, fingerprint: &str) -> Result<ArtifactCard, Failure> {
-        let mut latest = BTreeMap::new();
-        let rows = self.reports_of(fingerprint)?;
-        let mut flows: Vec<i64> = Vec::new();
-        for row in rows {
-            if !flows.contains(&row.flow) {
-                flows.push(row.flow);
-            }
-            latest.insert(row.flow, row);
-        }
-        let mut reports = Vec::with_capacity(flows.len());
-        for flow in flows {
-            reports.extend(
-                latest.remove(&flow).map(|row| self.artifact_record(row, None)).transpose()?,
-            );
-        }
-        let runs = runs_of_fingerprint(self.connection, self.org_id, fingerprint)?;
-        let deployments = self.deployments_of(fingerprint, None)?;
+        let usage = self.artifact_usage(fingerprint, None)?;
+        let reports = self.records_by_flow(fingerprint, &usage)?;
+        let ArtifactUsage { deployments, runs, .. } = usage;
         let name = match (reports.first(), runs.last(), deployments.first()) {
             (Some(report), ..) => report.name.clone(),
             (None, Some(run), _) => run.name.clone(),
@@ -59,6 +49,38 @@ impl Reader<'_> {
             deployments,
             runs,
         })
+    }
+
+    /// The artifact as each flow that reported it knows it; the flow that did first comes first.
+    fn records_by_flow(
+        &self,
+        fingerprint: &str,
+        usage: &ArtifactUsage,
+    ) -> Result<Vec<ArtifactRecord>, Failure> {
+        let rows = self.reports_of(fingerprint)?;
+        self.preload(&rows)?;
+        let mut by_flow: BTreeMap<i64, Vec<ReportRow>> = BTreeMap::new();
+        for row in rows {
+            by_flow.entry(row.flow).or_default().push(row);
+        }
+        let mut by_flow: Vec<_> = by_flow.into_values().collect();
+        by_flow.sort_by_key(|reports| reports.first().map(|first| first.seq));
+        let mut deployments: HashMap<&str, Vec<DeploymentRecord>> = HashMap::new();
+        for deployment in &usage.deployments {
+            deployments.entry(&deployment.flow).or_default().push(deployment.clone());
+        }
+        let mut records = Vec::with_capacity(by_flow.len());
+        for reports in by_flow {
+            let (Some(first), Some(latest)) = (reports.first(), reports.last()) else { continue };
+            let usage = ArtifactUsage {
+                deployments: deployments.remove(&*self.flow(latest.flow)?.name).unwrap_or_default(),
+                announced_to: usage.announced_to.clone(),
+                runs: usage.runs.clone(),
+            };
+            let (first, latest) = (first.recorded_at, latest.clone());
+            records.push(self.artifact_record_from(latest, &reports, first, usage)?);
+        }
+        Ok(records)
     }
 
     /// Where the artifact comes from, as each environment in which it ran sees it.

@@ -9,8 +9,8 @@ use super::super::failure::Failure;
 use super::super::json::Json;
 use super::reader::{MAX_SHORT_FIELD_BYTES, Reader, short_details};
 use super::rows::{
-    ArtifactInTrail, AttestationRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW, SELECT_TRAIL,
-    attestation, flow, report, trail,
+    ArtifactInTrail, AttestationRow, ReportRow, SELECT_ATTESTATION, SELECT_FLOW, SELECT_REPORT,
+    SELECT_TRAIL, attestation, flow, report, trail,
 };
 use crate::domain::Micros;
 use crate::domain::provenance::ArtifactReported;
@@ -81,6 +81,19 @@ pub(in super::super) fn reports_query() -> String {
     )
 }
 
+/// Selects the first report of one artifact by one flow and the latest ones, the earliest first.
+pub(in super::super) fn reports_by_flow_query() -> String {
+    let of_flow = "SELECT seq FROM artifact_report
+                   WHERE org_id = ?1 AND fingerprint = ?2 AND flow_id = ?3 ORDER BY seq";
+    format!(
+        "{SELECT_REPORT} WHERE org_id = ?1 AND seq IN (
+             SELECT * FROM ({of_flow} LIMIT 1)
+             UNION ALL
+             SELECT * FROM ({of_flow} DESC LIMIT {MAX_LATEST_REPORTS_PER_FLOW}))
+         ORDER BY seq"
+    )
+}
+
 /// Selects the flows whose ids are in a JSON array.
 pub(in super::super) fn flows_query() -> String {
     select_where_in_json(SELECT_FLOW, "id")
@@ -122,6 +135,18 @@ impl Reader<'_> {
             .collect::<rusqlite::Result<_>>()?;
         reports.sort_by_key(|report| report.seq);
         Ok(reports)
+    }
+
+    /// The first and the latest reports of the artifact by this flow, the earliest first.
+    pub(super) fn reports_by_flow(
+        &self,
+        fingerprint: &str,
+        flow: i64,
+    ) -> rusqlite::Result<Vec<ReportRow>> {
+        self.connection
+            .prepare_cached(&reports_by_flow_query())?
+            .query_map(params![self.org_id, fingerprint, flow], report)?
+            .collect()
     }
 
     /// When each of these artifacts was first reported by any flow, by its fingerprint.

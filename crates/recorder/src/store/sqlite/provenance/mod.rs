@@ -25,8 +25,8 @@ pub(super) use join::{DEPLOYMENTS, FIRST_STARTS};
 pub(super) use join::{Shown, add_provenance};
 #[cfg(test)]
 pub(super) use load::{
-    attestations_query, entries_query, first_reports_query, flows_query, reports_query,
-    trails_query,
+    attestations_query, entries_query, first_reports_query, flows_query, reports_by_flow_query,
+    reports_query, trails_query,
 };
 use reader::Reader;
 

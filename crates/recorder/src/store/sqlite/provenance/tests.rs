@@ -1,6 +1,12 @@
 //! Provenance, from reports to what they say of what runs.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use envsnap_model::provenance::{Origin, State};
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use sha2::{Digest as _, Sha256};
 
 use super::super::tests::Fixture;
@@ -133,6 +139,33 @@ impl Fixture {
         let is_wanted = |it: &SnapshotArtifact| it.name == wanted;
         *found.artifacts.into_iter().find(is_wanted).unwrap().provenance.unwrap()
     }
+}
+
+/// The ids of environment "prod" and of its organization.
+pub(super) fn org_and_environment(connection: &Connection) -> (i64, i64) {
+    let sql = "SELECT org_id, id FROM environment WHERE name = 'prod'";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+/// How many statements run, and how many rows they return.
+pub(super) fn count_statements_and_rows(
+    path: &Path,
+    question: impl FnOnce(&Connection, (i64, i64)),
+) -> (usize, usize) {
+    let mut connection = Connection::open(path).unwrap();
+    // Before it counts, because SQLite reads the schema with it.
+    let environment = org_and_environment(&connection);
+    let counters = <Arc<[AtomicUsize; 2]>>::default();
+    let counted = Arc::clone(&counters);
+    let count = move |event: TraceEvent<'_>| {
+        let kind = usize::from(matches!(event, TraceEvent::Row(_)));
+        counted[kind].fetch_add(1, Ordering::Relaxed);
+    };
+    let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_ROW;
+    connection.trace_v2(events, Some(count)).unwrap();
+    question(&connection, environment);
+    let [statements, rows] = &*counters;
+    (statements.load(Ordering::Relaxed), rows.load(Ordering::Relaxed))
 }
 
 fn in_memory_fixture() -> Fixture {
@@ -557,4 +590,49 @@ async fn announced_deployments_follow_an_environment_that_is_renamed() {
     assert_eq!(fixture.announced_to("prod").await, [2]);
     drop(fixture);
     verify(&path, None, AttachmentCheck::Content).unwrap();
+}
+
+#[tokio::test]
+async fn rows_read_for_the_page_of_an_artifact_grow_in_proportion_to_the_flows_that_reported_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    let store = &fixture.store;
+    fixture.create("prod").await;
+    fixture.report("prod", &[(1, 1)]).await;
+    let report_by_flows = async |flows: std::ops::Range<u32>| {
+        for flow in flows.map(|number| format!("flow-{number}")) {
+            store.report_artifact("acme", &flow, artifact(1, "t"), "ci").await.unwrap();
+            let scan = attestation("scan", true);
+            store.report_attestation("acme", &flow, "t", scan, "ci").await.unwrap();
+            let deployment = DeploymentReport {
+                fingerprint: fingerprint(1),
+                environment: "prod".to_owned(),
+                details: details("{}"),
+            };
+            store.report_deployment("acme", &flow, deployment, "ci").await.unwrap();
+        }
+    };
+    // Statements and rows of its page, and of a search for it.
+    let count = |flows: usize| {
+        let (page, search) = (&mut 0, &mut 0);
+        let (_, page_rows) = count_statements_and_rows(&path, |connection, (org_id, _)| {
+            let reader = Reader::new(connection, "acme", org_id);
+            let card = reader.artifact_card(&fingerprint(1)).unwrap();
+            assert!(card.reports.iter().all(|it| it.deployments.len() == 1 && it.runs.len() == 1));
+            *page = card.reports.len();
+        });
+        let (_, search_rows) = count_statements_and_rows(&path, |connection, (org_id, _)| {
+            let reader = Reader::new(connection, "acme", org_id);
+            *search = reader.search(&fingerprint(1)).unwrap().artifacts.len();
+        });
+        assert_eq!((*page, *search), (flows, flows));
+        (page_rows, search_rows)
+    };
+    report_by_flows(0..10).await;
+    let (page, search) = count(10);
+    report_by_flows(10..40).await;
+    let (page_of_more, search_of_more) = count(40);
+    assert!(page_of_more <= 4 * page, "{page_of_more} instead of {page}");
+    assert!(search_of_more <= 4 * search, "{search_of_more} instead of {search}");
 }

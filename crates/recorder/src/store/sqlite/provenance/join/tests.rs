@@ -1,16 +1,16 @@
 //! What is read of many artifacts at a time is what would be read of each.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use rusqlite::OptionalExtension as _;
-use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::super::super::SqliteStore;
 use super::super::super::tests::Fixture;
-use super::super::tests::{artifact, attestation, details, fingerprint, settings};
+use super::super::tests::{
+    artifact, attestation, count_statements_and_rows, details, fingerprint, org_and_environment,
+    settings,
+};
 use super::*;
 use crate::domain::Error;
 use crate::domain::provenance::{ArtifactReport, AttestationReport, DeploymentReport};
@@ -96,12 +96,6 @@ async fn all_snapshot_artifacts(fixture: &Fixture) -> Vec<SnapshotArtifact> {
         all.extend(found);
     }
     all
-}
-
-/// The ids of environment "prod" and of its organization.
-fn org_and_environment(connection: &Connection) -> (i64, i64) {
-    let sql = "SELECT org_id, id FROM environment WHERE name = 'prod'";
-    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 /// What is known of one artifact, read with a query for each thing.
@@ -211,27 +205,6 @@ proptest! {
             }
         }
     }
-}
-
-/// How many statements run, and how many rows they return.
-fn count_statements_and_rows(
-    path: &Path,
-    question: impl FnOnce(&Connection, (i64, i64)),
-) -> (usize, usize) {
-    let mut connection = Connection::open(path).unwrap();
-    // Before it counts, because SQLite reads the schema with it.
-    let environment = org_and_environment(&connection);
-    let counters = <Arc<[AtomicUsize; 2]>>::default();
-    let counted = Arc::clone(&counters);
-    let count = move |event: TraceEvent<'_>| {
-        let kind = usize::from(matches!(event, TraceEvent::Row(_)));
-        counted[kind].fetch_add(1, Ordering::Relaxed);
-    };
-    let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_ROW;
-    connection.trace_v2(events, Some(count)).unwrap();
-    question(&connection, environment);
-    let [statements, rows] = &*counters;
-    (statements.load(Ordering::Relaxed), rows.load(Ordering::Relaxed))
 }
 
 #[tokio::test]
