@@ -1,5 +1,7 @@
 //! Reads flows and trails: by name, in pages, and with all that was reported in them.
 
+use std::collections::HashSet;
+
 use envsnap_model::provenance::State;
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -295,15 +297,14 @@ impl Reader<'_> {
             let record = Box::new(record);
             events.push(TrailEvent { at, kind: TrailEventKind::Attestation(record) });
         }
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for report in self.all_reports_in_trail(trail)? {
-            if !seen.contains(&report.fingerprint) {
+            if seen.insert(report.fingerprint.clone()) {
                 self.add_run_events(
                     &report.fingerprint,
                     report.template_name.as_deref(),
                     &mut events,
                 )?;
-                seen.push(report.fingerprint.clone());
             }
             let kind = TrailEventKind::Artifact {
                 id: self.id(report.seq),

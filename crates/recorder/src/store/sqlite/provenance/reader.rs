@@ -72,21 +72,55 @@ pub(super) fn short_details(details: &str, wanted: &[&str]) -> String {
     serde_json::Value::Object(short).to_string()
 }
 
-/// The artifact with those of the attestations that are bound to it, in the form that the rules of
-/// templates are checked with.
+/// The artifact with those of the attestations that are bound to it, the earliest first, in the form that the
+/// rules of templates are checked with.
 fn to_reported_artifact<'b>(
     artifact: &'b ReportRow,
-    attestations: &'b [AttestationRow],
+    attestations: impl IntoIterator<Item = &'b AttestationRow>,
 ) -> ReportedArtifact<'b> {
     ReportedArtifact {
         template_name: artifact.template_name.as_deref(),
         fingerprint: &artifact.fingerprint,
         seq: artifact.seq,
         attestations: attestations
-            .iter()
+            .into_iter()
             .filter(|attestation| attestation.is_about(artifact))
             .map(AttestationRow::to_reported_attestation)
             .collect(),
+    }
+}
+
+/// The attestations of a trail by what binds them to an artifact, so that those of one are found without a look at
+/// all others.
+struct AttestationsByBinding<'a> {
+    by_fingerprint: HashMap<&'a str, Vec<&'a AttestationRow>>,
+    /// Those without a fingerprint.
+    by_commit: HashMap<&'a str, Vec<&'a AttestationRow>>,
+}
+
+impl<'a> AttestationsByBinding<'a> {
+    /// `attestations` are of one trail, the earliest first.
+    fn new(attestations: &'a [AttestationRow]) -> Self {
+        let (mut by_fingerprint, mut by_commit) = (HashMap::new(), HashMap::new());
+        for attestation in attestations {
+            let (group, key) = if attestation.fingerprint.is_empty() {
+                (&mut by_commit, &*attestation.commit)
+            } else {
+                (&mut by_fingerprint, &*attestation.fingerprint)
+            };
+            group.entry(key).or_insert_with(Vec::new).push(attestation);
+        }
+        Self { by_fingerprint, by_commit }
+    }
+
+    /// Those that may be about the artifact, the earliest first: [`AttestationRow::is_about`] decides.
+    fn candidates(&self, artifact: &ReportRow) -> Vec<&'a AttestationRow> {
+        let by_fingerprint = self.by_fingerprint.get(&*artifact.fingerprint);
+        let by_commit = self.by_commit.get(&*artifact.commit);
+        let mut found: Vec<_> =
+            by_fingerprint.into_iter().chain(by_commit).flatten().copied().collect();
+        found.sort_by_key(|attestation| attestation.seq);
+        found
     }
 }
 
@@ -270,8 +304,11 @@ impl<'a> Reader<'a> {
             .map(AttestationRow::to_reported_attestation)
             .collect();
         let reports = self.all_reports_in_trail(trail.id)?;
-        let artifacts: Vec<_> =
-            reports.iter().map(|artifact| to_reported_artifact(artifact, &attestations)).collect();
+        let by_binding = AttestationsByBinding::new(&attestations);
+        let artifacts: Vec<_> = reports
+            .iter()
+            .map(|artifact| to_reported_artifact(artifact, by_binding.candidates(artifact)))
+            .collect();
         let flow = self.flow(trail.flow)?;
         let template = trail.template.as_deref().or(flow.template.as_deref());
         Ok(trail_status(rules(template), &own, &artifacts))
@@ -364,3 +401,6 @@ impl<'a> Reader<'a> {
             .optional()
     }
 }
+
+#[cfg(test)]
+mod tests;
