@@ -333,26 +333,35 @@ async fn post_without_a_response_makes_the_next_run_fetch_the_latest_snapshot() 
     );
 }
 
+/// An attempt without a usable response may have made the snapshot.
 #[tokio::test]
-async fn retried_post_fetches_the_latest_snapshot_to_learn_whether_one_was_created() {
+async fn post_is_tried_again_only_if_the_latest_snapshot_is_still_the_same() {
+    let before = snapshot(1, 1);
+    let requests = |more: &[&'static str]| {
+        let mut requests = vec![LATEST_REQUEST, LATEST_REQUEST, REPORT_REQUEST, LATEST_REQUEST];
+        requests.extend(more);
+        requests
+    };
     let (_ecs, server, reporter) = with_scripted_server(&[]).await;
     let schedule = Trigger::new(TriggerKind::Schedule);
-    server
-        .then_json(200, &snapshot(1, 1))
-        .then_json(200, &snapshot(1, 1))
-        .then(500, "")
-        .then(200, "\"OK\"")
-        .then_json(200, &snapshot(2, 3));
+    server.then_json(200, &before).then_json(200, &before).then(500, "");
+    server.then_json(200, &snapshot(2, 3)).then_json(200, &snapshot(2, 3));
     let outcome = run(&reporter, &schedule).await;
     assert_eq!(
-        (outcome.outcome, outcome.created),
-        (OutcomeKind::Posted, true),
+        (outcome.outcome, outcome.created, outcome.index),
+        (OutcomeKind::Posted, true, Some(2)),
         "by the first attempt"
     );
-    server.then_json(200, &snapshot(2, 3));
+    assert_eq!(request_lines(&server), requests(&[LATEST_REQUEST]));
     let outcome = run(&reporter, &schedule).await;
-    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 1));
-    assert_eq!(run(&reporter, &schedule).await.calls.server, 0);
+    assert_eq!((outcome.outcome, outcome.calls.server), (OutcomeKind::Unchanged, 0));
+
+    let (_ecs, server, reporter) = with_scripted_server(&[]).await;
+    server.then_json(200, &before).then_json(200, &before).then(500, "").then_json(200, &before);
+    server.then(201, "\"OK\"").then_json(200, &snapshot(2, 3));
+    let outcome = run(&reporter, &schedule).await;
+    assert_eq!((outcome.outcome, outcome.created), (OutcomeKind::Posted, true), "by the second");
+    assert_eq!(request_lines(&server), requests(&[REPORT_REQUEST, LATEST_REQUEST]));
 }
 
 #[tokio::test]

@@ -378,7 +378,7 @@ async fn each_targeted_change_to_a_bundle_fails_verification_with_a_message_that
             "ledger.jsonl does not",
         ),
         (with("bundle.json", &|text| text.replace("prod", "beta")), "does not follow"),
-        (with("bundle.json", &|text| text.replace("\"format\": 2", "\"format\": 3")), "format 3"),
+        (with("bundle.json", &|text| text.replace("\"format\": 3", "\"format\": 2")), "format 2"),
         (with("bundle.json", &|text| text.replace('}', ",\"more\": 1}")), "unknown field"),
         (with("head.txt", &|text| text.replace("seq=", "seq=1")), "does not end with its head"),
     ] {

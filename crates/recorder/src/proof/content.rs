@@ -89,7 +89,8 @@ impl Content {
             return Err(no_snapshot());
         };
         let (from, indexes) = (since.max(began), (first.index, last.index));
-        if from >= until && began != until {
+        // A single report is of one moment.
+        if from > until || (from == until && began != until) {
             return Err(no_snapshot());
         }
         let events = all_events(&store, org, environment, indexes).await?;

@@ -76,13 +76,18 @@ impl TestLedger {
         self.store.head("acme").await.unwrap()
     }
 
-    /// A proof bundle of `prod`.
-    pub(crate) async fn bundle(&self) -> NamedTempFile {
+    /// A proof bundle of `prod`, from this time on if it is given.
+    async fn try_bundle(&self, since: Option<Micros>) -> Result<Bundle, ProofError> {
         let head = SignedHead { head: self.head().await, signature: None };
         let entries = self.store.ledger_entries("acme", 0).await.unwrap();
         let entries = entries.into_iter().map(views::ledger_entry).collect();
         let ledger = Ledger::new(head, entries).unwrap();
-        let bundle = Bundle::new(Scope::new("acme", "prod", None, None), ledger).await.unwrap();
+        Bundle::new(Scope::new("acme", "prod", since, None), ledger).await
+    }
+
+    /// The file of a proof bundle of `prod`.
+    pub(crate) async fn bundle(&self) -> NamedTempFile {
+        let bundle = self.try_bundle(None).await.unwrap();
         let file = NamedTempFile::new().unwrap();
         bundle.write(file.as_file(), |_| Err(io::Error::other("no attachments"))).unwrap();
         file
@@ -135,4 +140,17 @@ async fn bundle_has_a_first_snapshot_that_was_recorded_while_the_clock_was_ahead
     ledger.advance(10_800);
     ledger.report(&[(1, "app:1")]).await;
     assert_eq!(ledger.runs().await, [["app:1", "1", ""]]);
+}
+
+#[tokio::test]
+async fn time_after_the_last_report_is_refused() {
+    let ledger = TestLedger::new().await;
+    ledger.report(&[(1, "app:1")]).await;
+    let since = async |seconds| {
+        ledger.try_bundle(Some(Micros((START + seconds) * 1_000_000))).await.map(drop)
+    };
+    since(-1).await.unwrap();
+    since(0).await.unwrap();
+    let error = since(1).await.unwrap_err().to_string();
+    assert!(error.contains("no snapshot"), "{error}");
 }

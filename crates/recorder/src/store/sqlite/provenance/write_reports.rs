@@ -105,8 +105,8 @@ pub(super) fn report_attestation(
     })
 }
 
-/// Whether a later attestation in the trail took the place of the one that entry `seq` recorded: it has the
-/// same name, whatever its type and its result, and is about the same artifact or about the trail as well.
+/// Whether an attestation of another type or with another result took the place of the one that entry `seq`
+/// recorded: it is later, has the same name, and is about the same artifact or about the trail as well.
 fn is_attestation_replaced(ledger: &Ledger<'_>, trail: i64, seq: i64) -> Result<bool, Failure> {
     let reader = Reader::new(ledger.connection, ledger.org, ledger.org_id);
     let Some(earlier) = reader.attestation(seq)? else { return Ok(true) };
@@ -125,7 +125,10 @@ fn is_attestation_replaced(ledger: &Ledger<'_>, trail: i64, seq: i64) -> Result<
             || about.iter().any(|artifact| later.is_about(artifact))
     };
     let named = reader.attestations_named(trail, &earlier.name)?;
-    Ok(named.iter().take_while(|later| later.seq > seq).any(replaces))
+    let current = named.iter().take_while(|later| later.seq > seq).find(|later| replaces(later));
+    Ok(current.is_some_and(|current| {
+        (&current.kind, current.is_compliant) != (&earlier.kind, earlier.is_compliant)
+    }))
 }
 
 /// Whether an attestation of this kind is of the type that a request names: a custom or system one may
