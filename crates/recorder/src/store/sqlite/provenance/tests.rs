@@ -519,7 +519,7 @@ async fn artifact_built_from_two_commits_is_found_by_each_with_its_own_trail_and
         };
         let found = store.artifacts("acme", query).await.unwrap();
         let searched = store.search("acme", &commit[..7]).await.unwrap();
-        assert_eq!(searched.commits, [commit.clone()]);
+        assert_eq!(searched.commits, std::slice::from_ref(commit));
         assert_eq!(searched.artifacts, found);
         let [found] = &found[..] else { panic!("{found:?}") };
         assert_eq!(found.name, format!("image:{trail}"));
