@@ -62,7 +62,8 @@ impl<N: AsRef<str>> Selection<N> {
 }
 
 impl Selection<ClusterRef> {
-    /// As [`Self::selects`]. An ARN excludes only the cluster of its account and region.
+    /// As [`Self::selects`]. An ARN excludes only the cluster of its account and region, unless `cluster` is
+    /// given by its name.
     pub fn selects_cluster(&self, cluster: &ClusterRef) -> bool {
         (self.include.is_empty() || self.include.matches(cluster.name())) && !self.excludes(cluster)
     }
@@ -199,6 +200,27 @@ mod tests {
         for (include, exclude, name, expected) in cases {
             let selection = Selection { include, exclude };
             assert_eq!(selection.selects(name), expected, "{selection:?} {name}");
+        }
+    }
+
+    #[test]
+    fn arn_excludes_only_the_cluster_of_its_account_and_region() {
+        let cluster = |text: &str| text.parse::<ClusterRef>().unwrap();
+        let arn = |region: &str, account: &str| {
+            cluster(&format!("arn:aws:ecs:{region}:{account}:cluster/app"))
+        };
+        let (eu, us) = ("eu-central-1", "us-east-1");
+        let (own, other) = ("274425519734", "111111111111");
+        for (excluded, is_selected) in [
+            (arn(eu, own), false),
+            (arn(us, own), true),
+            (arn(eu, other), true),
+            (cluster("app"), false),
+            (cluster("web"), true),
+        ] {
+            let exclude = Filter { names: vec![excluded.clone()], pattern: None };
+            let selection = Selection { include: Filter::default(), exclude };
+            assert_eq!(selection.selects_cluster(&arn(eu, own)), is_selected, "{excluded:?}");
         }
     }
 

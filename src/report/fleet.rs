@@ -16,10 +16,10 @@ use crate::endpoint::Endpoint;
 /// Age at which the parameters are read again. 200 environments are 20 calls.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(15);
 
-/// For all parameters, if they were never read. At least two attempts at one call.
+/// For one page of parameters, if they were never read. At least two attempts at a call.
 const FIRST_READ_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For all parameters, if the environments can stay as they were read before.
+/// For one page of parameters, if the environments can stay as they were read before.
 const REREAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Of each attempt at one SSM call.
@@ -61,15 +61,24 @@ impl Fleet {
     /// Every parameter under the path, by its name below the path.
     ///
     /// Includes the levels below it: a parameter that is silently left out would be an environment
-    /// that is not reported.
-    async fn fetch(&self) -> Result<BTreeMap<String, Definition>, ConnectError> {
+    /// that is not reported. `give_up_at` is the deadline of the run.
+    async fn fetch(
+        &self,
+        give_up_at: Option<Instant>,
+    ) -> Result<BTreeMap<String, Definition>, ConnectError> {
         let path = &self.path.path;
         let unavailable =
             |reason| ConnectError::EnvironmentsUnavailable { path: path.clone(), reason };
         let request = self.ssm.get_parameters_by_path().path(path).recursive(true);
         let mut pages = request.into_paginator().send();
         let mut definitions = BTreeMap::new();
-        while let Some(page) = pages.next().await {
+        let limit = if self.definitions.is_empty() { FIRST_READ_TIMEOUT } else { REREAD_TIMEOUT };
+        loop {
+            let end = Instant::now() + limit;
+            let end = give_up_at.map_or(end, |at| at.min(end));
+            let page = timeout_at(end, pages.next()).await;
+            let page = page.map_err(|_| unavailable("it did not answer in time".to_owned()))?;
+            let Some(page) = page else { break };
             let page = page.map_err(|error| unavailable(self.endpoint.describe_error(&error)))?;
             for parameter in page.parameters.unwrap_or_default() {
                 let name = parameter.name().unwrap_or_default();
@@ -82,20 +91,6 @@ impl Fleet {
             return Err(unavailable("there is no parameter under it".to_owned()));
         }
         Ok(definitions)
-    }
-
-    /// As [`Self::fetch`], until the deadline or a limit of its own.
-    async fn fetch_in_time(
-        &self,
-        give_up_at: Option<Instant>,
-    ) -> Result<BTreeMap<String, Definition>, ConnectError> {
-        let limit = if self.definitions.is_empty() { FIRST_READ_TIMEOUT } else { REREAD_TIMEOUT };
-        let end = Instant::now() + limit;
-        let end = give_up_at.map_or(end, |at| at.min(end));
-        timeout_at(end, self.fetch()).await.unwrap_or_else(|_| {
-            let reason = "it did not answer in time".to_owned();
-            Err(ConnectError::EnvironmentsUnavailable { path: self.path.path.clone(), reason })
-        })
     }
 
     /// Whether the parameter is there, and as it was when the parameters were last read.
@@ -160,7 +155,7 @@ impl<S, C: Fn() -> SystemTime> Reporter<AwsEcs, S, C> {
             return Ok(());
         };
         // On the heap: it is large, and not needed most of the time.
-        let definitions = match Box::pin(fleet.fetch_in_time(give_up_at)).await {
+        let definitions = match Box::pin(fleet.fetch(give_up_at)).await {
             Ok(definitions) => definitions,
             Err(error) if !fleet.definitions.is_empty() => {
                 tracing::warn!(%error, "the environments stay as they were read before");

@@ -16,7 +16,7 @@ mod replicas;
 mod server_state;
 mod trigger;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -230,20 +230,20 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
         for environment in config.environments {
             reporter.add(environment, &ecs);
         }
-        reporter.share_calls();
         reporter
     }
 
     /// Divides the concurrent calls among the readers. Each has its own limit: calls that hang in one
     /// region do not delay another one.
     fn share_calls(&mut self) {
-        let calls = MAX_CONCURRENT_CALLS / self.readers.len().max(1);
+        let used: HashSet<_> = self.environments.iter().map(|it| it.reader).collect();
+        let calls = MAX_CONCURRENT_CALLS / used.len().max(1);
         for reader in &mut self.readers {
             reader.limit_calls(calls.max(MIN_CONCURRENT_CALLS));
         }
     }
 
-    /// Adds an environment; [`Self::share_calls`] has to follow. `ecs` is called if there is no reader for its account, region and role
+    /// Adds an environment. `ecs` is called if there is no reader for its account, region and role
     /// yet.
     fn add(&mut self, environment: EnvironmentConfig, ecs: impl FnOnce(&Source) -> E) {
         let Self { readers, sources, quotas, quota_share, .. } = self;
@@ -260,6 +260,7 @@ impl<E: EcsApi, S, C: Fn() -> SystemTime> Reporter<E, S, C> {
             reader,
             self.policy.heartbeat,
         ));
+        self.share_calls();
     }
 
     /// Progress of each environment, in the order of the configuration.

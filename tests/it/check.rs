@@ -210,6 +210,32 @@ async fn each_missing_ecs_permission_fails_only_its_check_and_names_an_iam_state
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_variable_that_is_wrong_or_misspelt_is_named_and_nothing_is_made_of_them() {
+    let aws = FakeAws::start().await;
+    aws.script_caller_identity();
+    let variables = [("ECS_CLUSTER", "app"), ("HEARTBEAT", "x"), ("KOSLI_ENVIRONMENT", "prod")];
+    let variables = [&variables[..], &[("KOSLI_ORG", "acme"), ("KOSLI_API_TOKEN", "t0k3n")]];
+    let (document, code) = aws.check_as_json(&variables.concat()).await;
+    assert_eq!(code, Some(1));
+    let detail = row(&document, "configuration")["detail"].as_str().unwrap();
+    for expected in ["rename it to ECS_CLUSTERS", "HEARTBEAT is \"x\""] {
+        assert!(detail.contains(expected), "{detail}");
+    }
+    assert!(document["deployment"].is_null(), "{document}");
+    assert!(!document.to_string().contains("environment unnamed"), "{document}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_out_of_reach_is_not_called_a_refusal_of_the_credentials() {
+    let aws = FakeAws::start().await;
+    let unreachable = ["AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_STS"];
+    let (document, _) = aws.check_as_json(&unreachable.map(|it| (it, "http://127.0.0.1:9"))).await;
+    assert_eq!(row(&document, "credentials")["result"], "FAILED");
+    let skipped = row(&document, "ecs:ListClusters")["detail"].as_str().unwrap();
+    assert!(skipped.contains("neither STS nor ECS gave an answer"), "{skipped}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn named_clusters_need_no_list_clusters_permission_and_must_exist() {
     let aws = FakeAws::start().await;
     aws.deny(Operation::ListClusters);

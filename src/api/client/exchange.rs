@@ -270,6 +270,17 @@ pub(super) struct AttemptError {
 }
 
 impl AttemptError {
+    /// The error of `operation`, which was not attempted again, since this one came before.
+    pub(super) fn before_retry_of(mut self, operation: &str) -> Self {
+        if let ApiError::Unavailable { operation: failed, reason, .. } = &mut self.error {
+            *reason = format!(
+                "after an attempt that failed, and may have reached it, it did not {failed}: {reason}"
+            );
+            operation.clone_into(failed);
+        }
+        self
+    }
+
     fn is_transient(&self) -> bool {
         matches!(self.error, ApiError::Unavailable { transient: true, .. })
     }

@@ -327,7 +327,10 @@ impl EnvironmentApi for EnvironmentClient<'_> {
         let url = self.client.url(&path);
         let compared = options.latest_index.filter(|_| !headers.contains_key(IF_MATCH));
         let check = async || match compared {
-            Some(index) => self.check_latest_index(index).await,
+            Some(index) => {
+                let checked = self.check_latest_index(index).await;
+                checked.map_err(|failed| failed.before_retry_of(&operation))
+            }
             None => Ok(()),
         };
         let answer = self

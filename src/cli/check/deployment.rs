@@ -62,7 +62,7 @@ pub(super) fn deploy_commands(
     text + &lines.join(" \\\n    ") + "\n"
 }
 
-/// A valid variable's value as the template accepts it: it is stricter about numbers.
+/// A valid variable's value as the template accepts it: it takes numbers and flags in one form only.
 fn template_value(variable: &str, value: String) -> String {
     match variable {
         "HEARTBEAT" if value.eq_ignore_ascii_case("off") => String::new(),
@@ -81,6 +81,12 @@ fn template_value(variable: &str, value: String) -> String {
             }
         }
         "QUOTA_SHARE" => value.parse::<f64>().map_or(value, |share| share.to_string()),
+        "ALLOW_HTTP"
+        | "AUTO_CREATE_ENVIRONMENT"
+        | "INCLUDE_SCALING"
+        | "COMPARE_REPLICAS"
+        | "DRY_RUN"
+        | "METRICS" => value.to_ascii_lowercase(),
         _ => value,
     }
 }
@@ -133,6 +139,8 @@ mod tests {
             ("RECHECK", "90s", "Recheck=90s"),
             ("QUOTA_SHARE", ".5", "QuotaShare=0.5"),
             ("QUOTA_SHARE", "1.00", "QuotaShare=1"),
+            ("DRY_RUN", "TRUE", "DryRun=true"),
+            ("INCLUDE_SCALING", "False", "IncludeScaling=false"),
         ] {
             let commands = deploy_commands_for(&[(variable, value)]);
             let written = commands.lines().any(|line| line.contains(expected));

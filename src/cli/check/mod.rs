@@ -117,17 +117,17 @@ fn check_configuration() -> (Row, Option<ReadingConfig>) {
     } else {
         Config::from_lookup(env_var).err()
     };
-    let misspelt = misspelt_variables_of_process();
-    let row = match problem {
-        None if !misspelt.is_empty() => {
-            let problems = misspelt.join(" ");
+    let mut problems = misspelt_variables_of_process();
+    problems.extend(problem.map(|problem| problem.to_string()));
+    let row = match &problems[..] {
+        [_, ..] => {
+            let problems = problems.join(" ");
             Row::failed_as(CONFIGURATION_CHECK, problems.trim_end_matches('.'), ErrorKind::Config)
         }
-        Some(problem) => Row::failed_as(CONFIGURATION_CHECK, problem, ErrorKind::Config),
-        None if is_server_unset(env_var) => {
+        [] if is_server_unset(env_var) => {
             Row::ok(CONFIGURATION_CHECK, "the variables are valid; no server is configured")
         }
-        None => Row::ok(CONFIGURATION_CHECK, "the variables are valid"),
+        [] => Row::ok(CONFIGURATION_CHECK, "the variables are valid"),
     };
     (row, reading.ok())
 }

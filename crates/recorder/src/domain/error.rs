@@ -182,7 +182,7 @@ pub enum Error {
     /// A page of another website made the request.
     #[error(
         "A browser sent this request for a page of another website, which may not change anything here: \
-         its Origin is not the Host, or its Sec-Fetch-Site is not same-origin"
+         its Sec-Fetch-Site is not same-origin, or its Origin is not the Host"
     )]
     CrossSiteWrite,
     /// The token does not allow it.

@@ -27,10 +27,13 @@ pub(crate) async fn refuse_cross_site_writes(request: Request, next: Next) -> Re
 /// Whether the headers are those of a request that a page of another origin makes.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    // No page can set it. Behind a proxy the host may be another one than the browser's.
+    if headers.contains_key(SEC_FETCH_SITE) {
+        let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+        return sites.any(|site| site != "same-origin" && site != "none");
+    }
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    sites.any(|site| site != "same-origin" && site != "none")
-        || origins.any(|origin| !origin.to_str().is_ok_and(|origin| is_of_host(origin, host)))
+    origins.any(|origin| !origin.to_str().is_ok_and(|origin| is_of_host(origin, host)))
 }
 
 /// Whether `origin` has the host and the port of `host`. The origin `null` has none.
@@ -72,7 +75,9 @@ mod tests {
             (own, None, Some("http://recorder.example:80800"), true),
             ("127.0.0.1:8080", None, Some("http://127.0.0.1:3000"), true),
             ("127.0.0.1:8080", None, Some("http://localhost:8080"), true),
-            (own, Some("same-origin"), Some("null"), true),
+            ("127.0.0.1:8080", Some("same-origin"), Some("https://recorder.example"), false),
+            (own, Some("cross-site"), Some("http://recorder.example:8080"), true),
+            (own, None, Some("null"), true),
             (own, None, Some(""), true),
             (own, None, Some("recorder.example:8080"), true),
             ("", None, Some("http://recorder.example:8080"), true),

@@ -169,10 +169,11 @@ impl Drop for PartialCopy {
     }
 }
 
-/// Creates an empty file at `copy` for a copy of `source`, which the same users may read: only this one, if
-/// `source` is gone. SQLite would create it for everyone that the umask allows.
+/// Creates an empty file at `copy` for a copy of `source`, with its permissions, and writable: for this user only,
+/// if `source` is gone. SQLite would create it for everyone that the umask allows.
 pub(super) fn create_like(source: &Path, copy: &Path) {
-    let mode = fs::metadata(source).map_or(0o600, |found| found.permissions().mode() & 0o666);
+    let mode =
+        fs::metadata(source).map_or(0o600, |found| found.permissions().mode() & 0o666 | 0o600);
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
     // SQLite reports it if the file cannot be created.
     let _reported_later =

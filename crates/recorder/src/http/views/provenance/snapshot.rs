@@ -136,7 +136,10 @@ pub(crate) fn shorten(document: &mut RecordedArtifact) {
         flow.git_commit_info = None;
         flow.build_url.take_if(|url| is_long(url));
         flow.commit_url.take_if(|url| is_long(url));
-        flow.problems.truncate(MAX_PROBLEMS_IN_LIST);
+        if flow.problems.len() > MAX_PROBLEMS_IN_LIST {
+            flow.problems.truncate(MAX_PROBLEMS_IN_LIST);
+            flow.problems.push("and others".to_owned());
+        }
         flow.flow_reasons_for_non_compliance.clear();
         flow.deployment_diff = Value::Null;
     }
