@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// Only these environments
     #[arg(value_name = "ENVIRONMENT", value_parser = environment_name)]
     environments: Vec<String>,
-    /// Only what is called so: a repository, a part of a name, with * for anything
+    /// Only what is called so: a repository, or a name with * for anything, as in *run*
     #[arg(long, value_name = "NAME")]
     name: Option<ArtifactPattern>,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use envsnap_model::provenance::Origin;
+use envsnap_model::snapshot::ImageName;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ use crate::api::wire::{ArtifactRun, Deployment, RecordedArtifact};
 ///
 /// not started: a deployment was announced, and nothing of it ever started. not announced: it runs, and
 /// no deployment announced it. rolled back: it runs, though the artifact of a later deployment of the
-/// same pipeline ran here and exited.
+/// same pipeline and repository ran here and exited.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   envsnap missing aws-prod
@@ -161,6 +162,11 @@ fn find_differences<'a>(
     let is_running = |fingerprint: &str| {
         running.iter().any(|artifact| artifact.fingerprint.as_deref() == Some(fingerprint))
     };
+    // A pipeline may build several images.
+    let ran_as = |fingerprint: &str, repository: &str| {
+        let mut runs = runs.get(fingerprint).into_iter().flatten();
+        runs.any(|run| ImageName::new(&run.name).repository == repository)
+    };
     let mut findings: Vec<_> = deployments
         .iter()
         .filter(|it| !ran_since(&it.artifact_fingerprint, it.created_at))
@@ -190,9 +196,12 @@ fn find_differences<'a>(
             let flow = artifact.flows.first().map_or("", |flow| &flow.flow_name);
             findings.push(finding(DeploymentProblem::NotAnnounced, flow, None));
         }
+        let repository = ImageName::new(&artifact.name).repository;
         for flow in &artifact.flows {
-            let of_flow = deployments.iter().filter(|it| it.flow_name == flow.flow_name);
-            let Some(latest) = of_flow.max_by_key(|it| it.deployment_id) else { continue };
+            let of_same = deployments.iter().filter(|it| {
+                it.flow_name == flow.flow_name && ran_as(&it.artifact_fingerprint, repository)
+            });
+            let Some(latest) = of_same.max_by_key(|it| it.deployment_id) else { continue };
             let latest_fingerprint = &latest.artifact_fingerprint;
             if latest_fingerprint != fingerprint
                 && !is_running(latest_fingerprint)
@@ -288,9 +297,14 @@ mod tests {
         .unwrap()
     }
 
+    /// The name of the artifact: "api" of fingerprints that begin with it.
+    fn name(fingerprint: &str) -> &str {
+        if fingerprint.starts_with("api") { "api:1" } else { "runner:1" }
+    }
+
     fn run(fingerprint: &str, from: f64, to: Option<f64>) -> ArtifactRun {
         serde_json::from_value(json!({
-            "environment": "aws-prod", "name": "runner", "fingerprint": fingerprint, "replicas": 1,
+            "environment": "aws-prod", "name": name(fingerprint), "fingerprint": fingerprint, "replicas": 1,
             "first_index": 1, "last_index": 2, "from": from, "to": to,
         }))
         .unwrap()
@@ -298,7 +312,7 @@ mod tests {
 
     fn running_artifact(fingerprint: &str) -> RecordedArtifact {
         serde_json::from_value(json!({
-            "name": "runner", "fingerprint": fingerprint, "flows": [{"flow_name": "runner"}],
+            "name": name(fingerprint), "fingerprint": fingerprint, "flows": [{"flow_name": "runner"}],
             "annotation": {"type": "unchanged", "was": 1, "now": 1}, "creationTimestamp": [5],
         }))
         .unwrap()
@@ -341,7 +355,9 @@ mod tests {
         use DeploymentProblem::{NotAnnounced, NotStarted, RolledBack};
         let (one, two) = (deployment(1, "aa", 100.0), deployment(2, "bb", 200.0));
         let both = [one.clone(), two];
-        let cases: [Case<'_>; 8] = [
+        let of_two_images = [one.clone(), deployment(2, "api1", 200.0)];
+        let latest_of_other = [&both[..], &[deployment(3, "api1", 300.0)]].concat();
+        let cases: [Case<'_>; 10] = [
             (&[], vec![], vec!["aa"], vec![]),
             (&both[..1], vec![], vec![], vec![(NotStarted, "aa")]),
             (&both[..1], vec![("aa", 110.0, Some(150.0))], vec![], vec![]),
@@ -355,6 +371,20 @@ mod tests {
                 &both,
                 vec![("aa", 110.0, None), ("bb", 210.0, Some(220.0))],
                 vec!["aa"],
+                vec![(RolledBack, "aa")],
+            ),
+            // The other image of the pipeline was retired, and is no later version of this one.
+            (
+                &of_two_images,
+                vec![("aa", 110.0, None), ("api1", 210.0, Some(250.0))],
+                vec!["aa"],
+                vec![],
+            ),
+            // A later deployment of the other image hides no rollback.
+            (
+                &latest_of_other,
+                vec![("aa", 110.0, None), ("bb", 210.0, Some(220.0)), ("api1", 310.0, None)],
+                vec!["aa", "api1"],
                 vec![(RolledBack, "aa")],
             ),
         ];

@@ -26,7 +26,7 @@ const HELP_HEADING: &str = "Server";
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
     #[command(flatten)]
-    server: ConnectionArgs,
+    pub(super) server: ConnectionArgs,
     /// How to print: a table, one with more columns that never wraps, the server's JSON, or
     /// a list as CSV
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table)]

@@ -300,9 +300,9 @@ impl ErrorKind {
             Self::ServerUnavailable => TableRow {
                 error_type: "ServerUnavailable",
                 meaning: "the server did not answer, or its answer is not that of the snapshot API",
-                in_function: "This usually passes; if not, check KOSLI_HOST, and that the function \
+                in_function: "If it does not pass by itself, check KOSLI_HOST, and that the function \
                               reaches it (its VPC, KOSLI_HTTP_PROXY or HTTPS_PROXY, and NO_PROXY)",
-                on_terminal: "This usually passes; if not, check KOSLI_HOST, and that it can be \
+                on_terminal: "If it does not pass by itself, check KOSLI_HOST, and that it can be \
                               reached (KOSLI_HTTP_PROXY or HTTPS_PROXY, and NO_PROXY)",
             },
             Self::NotASnapshotServer => everywhere(

@@ -121,7 +121,7 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
     let mut arguments = arguments;
     let mut report = Map::new();
     let mut attachment = arguments.attach.as_deref().map(read_attachment).transpose()?;
-    let kind = add_results(&arguments, &mut report, &mut attachment)?;
+    let (kind, tests) = add_results(&arguments, &mut report, &mut attachment)?;
     let (target, name) = match arguments.name.split_once('.') {
         Some((target, name)) => (Some(target.to_owned()), name.to_owned()),
         None => (arguments.template_name.take(), arguments.name.clone()),
@@ -148,36 +148,36 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
     let address = (&*arguments.pipeline, &*trail, &*kind.path);
     let report = Value::Object(report);
     connection.client.report_attestation(address, &report, attachment.as_ref()).await?;
-    print(&match args.output {
-        OutputFormat::Json => {
-            let done = json!({
-                "pipeline": arguments.pipeline, "trail": trail, "name": name, "kind": kind.path,
-                "fingerprint": fingerprint, "target": target,
-                "attachment": attachment.map(|file| file.filename),
-            });
-            format!("{done:#}\n")
-        }
-        _ => {
-            format!("Reported {name} evidence to pipeline {}, trail {trail}.\n", arguments.pipeline)
-        }
+    print(&if args.output == OutputFormat::Json {
+        let done = json!({
+            "pipeline": arguments.pipeline, "trail": trail, "name": name, "kind": kind.path,
+            "fingerprint": fingerprint, "target": target,
+            "attachment": attachment.map(|file| file.filename),
+        });
+        format!("{done:#}\n")
+    } else {
+        let tests = tests.map(|tests| tests + "\n").unwrap_or_default();
+        let pipeline = &arguments.pipeline;
+        format!("Reported {name} evidence to pipeline {pipeline}, trail {trail}.\n{tests}")
     })?;
     Ok(())
 }
 
 /// Adds the results (`--junit`, `--data` or `--compliant`) to the report, and attaches the
-/// file of `--junit` if no other is attached.
+/// file of `--junit` if no other is attached. Returns a summary of the tests, too, if there are any.
 fn add_results(
     arguments: &Arguments,
     report: &mut Map<String, Value>,
     attached: &mut Option<Attachment>,
-) -> anyhow::Result<EvidenceKind> {
+) -> anyhow::Result<(EvidenceKind, Option<String>)> {
     if let Some(path) = &arguments.junit {
         let results = junit::read(path)?;
         report.insert("junit_results".to_owned(), serde_json::to_value(&results.suites)?);
         if let ([only], None) = (&results.files[..], &attached) {
             *attached = Some(read_attachment(only)?);
         }
-        return Ok(EvidenceKind { path: "junit".to_owned(), type_name: None });
+        let kind = EvidenceKind { path: "junit".to_owned(), type_name: None };
+        return Ok((kind, Some(results.summary())));
     }
     if let (Some(kind), Some(data)) = (&arguments.kind, &arguments.data) {
         let shown = data.display();
@@ -185,10 +185,10 @@ fn add_results(
         let fields: Map<String, Value> = serde_json::from_slice(&text)
             .with_context(|| format!("{shown} should hold a JSON object with the results"))?;
         report.extend(fields);
-        return Ok(kind.clone());
+        return Ok((kind.clone(), None));
     }
     report.insert("is_compliant".to_owned(), json!(arguments.compliant.unwrap_or_default()));
-    Ok(EvidenceKind { path: "generic".to_owned(), type_name: None })
+    Ok((EvidenceKind { path: "generic".to_owned(), type_name: None }, None))
 }
 
 /// Reads a file to attach; rejects one that is too large.

@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use roxmltree::{Document, Node};
 use serde::Serialize;
 
+use crate::recorder::text::pluralize;
+
 /// The results of a suite of tests, in the API's form. Tests are counted, and not read from its
 /// attributes, which may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,7 +55,29 @@ pub(super) fn read(path: &Path) -> anyhow::Result<TestResults> {
         })?;
         suites.extend(found);
     }
+    let has_results = |suite: &Suite| suite.total > 0 || suite.errors > 0;
+    if !suites.iter().any(has_results) {
+        bail!("there are no tests in {shown}. Reported, they would read as if all had passed");
+    }
     Ok(TestResults { suites, files })
+}
+
+impl TestResults {
+    /// How many tests there are in how many files, and how many of them failed or were skipped.
+    pub(super) fn summary(&self) -> String {
+        let sum = |count: fn(&Suite) -> u64| self.suites.iter().map(count).sum::<u64>();
+        let tests = match sum(|suite| suite.total) {
+            1 => "1 test".to_owned(),
+            count => format!("{count} tests"),
+        };
+        format!(
+            "{tests} in {}: {} failed, {} in error, {} skipped.",
+            pluralize(self.files.len(), "file"),
+            sum(|suite| suite.failures),
+            sum(|suite| suite.errors),
+            sum(|suite| suite.skipped)
+        )
+    }
 }
 
 /// Adds every `*.xml` under a directory to `files`, without following links.
@@ -147,6 +171,21 @@ mod tests {
             fs::write(&file, text).unwrap();
             assert!(error(directory.path()).contains("not a report of tests"), "{text}");
         }
+        for text in ["<testsuites/>", "<testsuite name='a'/>"] {
+            fs::write(&file, text).unwrap();
+            assert!(error(directory.path()).contains("there are no tests in"), "{text}");
+        }
         assert!(error(&directory.path().join("none")).contains("cannot read"));
+    }
+
+    #[test]
+    fn summary_counts_tests_files_failures_errors_and_skipped_tests() {
+        let directory = tempfile::tempdir().unwrap();
+        let failed = "<testsuite><testcase/><testcase><failure/></testcase></testsuite>";
+        fs::write(directory.path().join("a.xml"), failed).unwrap();
+        let skipped = "<testsuite><testcase><skipped/></testcase><error/></testsuite>";
+        fs::write(directory.path().join("b.xml"), skipped).unwrap();
+        let summary = read(directory.path()).unwrap().summary();
+        assert_eq!(summary, "3 tests in 2 files: 1 failed, 1 in error, 1 skipped.");
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     /// The snapshot; or NAME@FINGERPRINT, to list the snapshots that contain an artifact
     #[arg(value_name = "SNAPSHOT")]
     selector: Selector,
-    /// Show only what is called so: a repository like saver, a part of a name, with * for anything
+    /// Show only what is called so: a repository like saver, or a name with * for anything, as in *run*
     #[arg(long, value_name = "NAME")]
     name: Option<ArtifactPattern>,
 }

@@ -45,6 +45,9 @@ fn parse_poll_interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(bundle) = args.server.bundle() {
+        bail!("{} is a proof bundle: nothing in it will change", bundle.display());
+    }
     let connection = args.connect().await?;
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

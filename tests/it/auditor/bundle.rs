@@ -79,6 +79,7 @@ async fn proof_env_archive_verify_and_serve_refuse_a_proof_bundle_given_as_db() 
     for (command, message) in [
         (&["proof", "prod", "-o", second.to_str().unwrap()][..], "is a proof bundle already"),
         (&["env", "archive", "prod"], "is a proof bundle: nothing in it can be changed"),
+        (&["env", "watch", "prod"], "is a proof bundle: nothing in it will change"),
     ] {
         let answer = ask("http://127.0.0.1:1", UTC, &[command, &["--db", file]].concat()).await;
         assert!(answer.code != Some(0) && answer.error.contains(message), "{answer:?}");

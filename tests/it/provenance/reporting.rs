@@ -117,7 +117,10 @@ async fn evidence_is_stored_with_its_file_and_decides_compliance() {
     ];
     assert_eq!(
         story.job(&seconds_after(REPORTED_AT, 1), "runner", commit, &unit_test).await,
-        format!("Reported unit-test evidence to pipeline runner, trail {commit}.\n")
+        format!(
+            "Reported unit-test evidence to pipeline runner, trail {commit}.\n\
+             2 tests in 1 file: 0 failed, 0 in error, 0 skipped.\n"
+        )
     );
     let path = format!("/attestations/acme/runner/artifact/{RUNNER}/unit-test");
     let found = story.recorder.get(&path).await.body;

@@ -196,7 +196,8 @@ impl Organization {
         };
         let mut saved = environment.clone();
         saved.is_archived = false;
-        let is_changed = saved.change(Some(description), include_scaling);
+        let is_changed =
+            saved.change(Some(description).filter(|text| !text.is_empty()), include_scaling);
         if saved == *environment {
             return 201;
         }
