@@ -134,12 +134,15 @@ impl ClusterRef {
 
     /// Whether both may be the same cluster: a name may be of any account and region.
     pub fn may_be(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.may_be_in(other.region(), other.account())
+    }
+
+    /// Whether the cluster may be of this region and account, as far as these and its own are known.
+    pub fn may_be_in(&self, region: Option<&str>, account: Option<&str>) -> bool {
         let same = |ours: Option<&str>, theirs: Option<&str>| {
             ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
         };
-        self.name() == other.name()
-            && same(self.region(), other.region())
-            && same(self.account(), other.account())
+        same(self.region(), region) && same(self.account(), account)
     }
 }
 

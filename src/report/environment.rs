@@ -52,11 +52,7 @@ impl EnvironmentReporter {
     /// Whether a task of this cluster may belong to the environment.
     pub(super) fn may_include(&self, cluster: &ClusterRef) -> bool {
         let source = &self.config.source;
-        let same = |ours: Option<&str>, theirs: Option<&str>| {
-            ours.zip(theirs).is_none_or(|(ours, theirs)| ours == theirs)
-        };
-        same(source.region.as_deref(), cluster.region())
-            && same(source.account(), cluster.account())
+        cluster.may_be_in(source.region.as_deref(), source.account())
             && self.config.scope.clusters.selects_cluster(cluster)
     }
 

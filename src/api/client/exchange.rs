@@ -13,8 +13,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::Instant;
 
-use super::latest::parse_latest_snapshot;
-use super::{ApiError, EnvironmentClient, LatestSnapshot, LocalServer};
+use super::{ApiError, EnvironmentClient, LocalServer};
 use crate::api::wire::{ErrorBody, HEAD, MAX_RESPONSE_BYTES};
 use crate::excerpt::excerpt;
 use crate::redact::redact;
@@ -175,34 +174,7 @@ impl EnvironmentClient<'_> {
         answer.map_err(|failed| failed.error)
     }
 
-    /// Checks that `index` is that of the environment's latest snapshot, 0 for none.
-    pub(super) async fn check_latest_index(&self, index: u64) -> Result<(), AttemptError> {
-        let operation = format!("return the latest snapshot of \"{}\"", self.name);
-        let url = self.client.url(&["snapshots", &self.client.org, self.name, "-1"]);
-        let http = self.client.http.get();
-        let none = HeaderMap::new();
-        let answer =
-            self.send_once(&http, &operation, &Method::GET, &url, &none, None::<&()>).await;
-        let latest = match answer {
-            Err(AttemptError { error: ApiError::NoSnapshotYet { .. }, .. }) => 0,
-            answer => match parse_latest_snapshot(&operation, &answer?)? {
-                LatestSnapshot::Snapshot { index, .. } => index,
-                LatestSnapshot::NoSnapshotYet | LatestSnapshot::OtherType(_) => 0,
-            },
-        };
-        if latest == index {
-            return Ok(());
-        }
-        let error = ApiError::Rejected {
-            operation,
-            url: url.into(),
-            status: StatusCode::PRECONDITION_FAILED,
-            message: format!("its index is {latest}, not {index}"),
-        };
-        Err(error.into())
-    }
-
-    async fn send_once(
+    pub(super) async fn send_once(
         &self,
         http: &reqwest::Client,
         operation: &str,
@@ -265,22 +237,11 @@ fn attempt_timeout(give_up_at: Option<Instant>) -> Duration {
 }
 
 pub(super) struct AttemptError {
-    error: ApiError,
+    pub(super) error: ApiError,
     connection: ConnectionState,
 }
 
 impl AttemptError {
-    /// The error of `operation`, which was not attempted again, since this one came before.
-    pub(super) fn before_retry_of(mut self, operation: &str) -> Self {
-        if let ApiError::Unavailable { operation: failed, reason, .. } = &mut self.error {
-            *reason = format!(
-                "after an attempt that failed, and may have reached it, it did not {failed}: {reason}"
-            );
-            operation.clone_into(failed);
-        }
-        self
-    }
-
     fn is_transient(&self) -> bool {
         matches!(self.error, ApiError::Unavailable { transient: true, .. })
     }

@@ -7,6 +7,7 @@ mod latest;
 mod ledger;
 mod local;
 mod pages;
+mod precondition;
 #[cfg(feature = "cli")]
 mod provenance;
 mod queries;
