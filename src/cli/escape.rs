@@ -32,8 +32,8 @@ pub(super) fn escape_json_line(json: &str) -> String {
     line
 }
 
-/// `text` in lines of at most `width` columns. Breaks after a slash if possible, otherwise after
-/// another punctuation mark, otherwise anywhere.
+/// `text` in lines of at most `width` columns. Breaks after a space if possible, otherwise after a
+/// slash, otherwise after another punctuation mark, otherwise anywhere.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -58,7 +58,8 @@ fn line_break(text: &str, width: usize) -> usize {
     });
     let fits = fits.unwrap_or(text.len());
     let behind = |marks: &[char]| text[..fits].rfind(marks).map(|at| at + 1);
-    behind(&['/']).or_else(|| behind(&[':', '.', '-', '_', '@', ' '])).unwrap_or(fits)
+    let marks: [&[char]; 3] = [&[' '], &['/'], &[':', '.', '-', '_', '@']];
+    marks.into_iter().find_map(behind).unwrap_or(fits)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use super::server_args::env_var;
+use super::terminal::{ColourChoice, Terminal};
 use super::{ReportFormat, eprint, progress, tables, warn_of_misspelt_variables};
 use crate::aws;
 use crate::config::{Config, ReadingConfig, is_server_unset};
@@ -89,7 +90,12 @@ fn render(outcome: &Outcome, output: ReportFormat) -> serde_json::Result<String>
     Ok(match output {
         ReportFormat::Json => serde_json::to_string_pretty(outcome)? + "\n",
         ReportFormat::Table => {
-            let tables: Vec<_> = outcome.environments.iter().map(tables::outcome).collect();
+            let terminal = Terminal::detect(ColourChoice::Auto);
+            let tables: Vec<_> = outcome
+                .environments
+                .iter()
+                .map(|environment| tables::outcome(environment, &terminal))
+                .collect();
             tables.join("\n")
         }
     })

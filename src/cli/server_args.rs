@@ -265,6 +265,9 @@ fn read_token(file: &Path) -> anyhow::Result<SecretString> {
 /// Adds a hint for users of query commands.
 pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
+        Some(ApiError::EnvironmentNotFound { message, archived: true, .. }) => anyhow!(
+            "{message}. envsnap env create restores it, and envsnap proof makes a bundle of its history"
+        ),
         Some(ApiError::EnvironmentNotFound { message, .. }) => not_found_with_hint(message),
         Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
             anyhow!("there is no such snapshot: {status}: {message}")

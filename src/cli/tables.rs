@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::escape::replace_invisible;
+use super::artifact_table::{ArtifactRow, artifact_table};
+use super::escape::{replace_invisible, wrap};
 use super::task_origin;
+use super::terminal::Terminal;
 use crate::recorder::text::pluralize;
 use crate::report::{Calls, Changes, EnvironmentOutcome, Explanation, OutcomeKind};
 
@@ -59,19 +61,26 @@ fn render_table(
 }
 
 /// The outcome of a run in one environment: a summary, the artifacts, changes and explanations.
-pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
-    let mut text = format!("{}\n", summary(outcome));
+pub(super) fn outcome(outcome: &EnvironmentOutcome, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for line in wrap(&summary(outcome), terminal.width) {
+        let _infallible = writeln!(text, "{}", line.trim_end());
+    }
     if !outcome.artifacts.is_empty() {
-        let rows = outcome.artifacts.iter().map(|artifact| {
-            let fingerprint = artifact.fingerprint.map(|f| f.to_string());
-            vec![
-                name_and_fingerprint(&artifact.name, fingerprint.as_deref()),
+        let rows = outcome.artifacts.iter().map(|artifact| ArtifactRow {
+            cells: vec![
+                replace_invisible(&artifact.name),
                 artifact.digest_source.to_string(),
                 artifact.replicas.to_string(),
-            ]
+            ],
+            fingerprint: fingerprint_or_unknown(
+                artifact.fingerprint.map(|f| f.to_string()).as_deref(),
+            ),
+            notes: Vec::new(),
         });
+        let headings = ["ARTIFACT", "DIGEST_FROM", "REPLICAS"];
         text.push('\n');
-        text.push_str(&table(&["ARTIFACT", "DIGEST_FROM", "REPLICAS"], rows));
+        text.push_str(&artifact_table(&headings, 0, &rows.collect::<Vec<_>>(), false, terminal));
         text.push_str(&omitted_line(outcome.omitted.artifacts, "artifacts"));
     }
     let changes = changes(&outcome.changes);
@@ -88,20 +97,21 @@ pub(super) fn outcome(outcome: &EnvironmentOutcome) -> String {
         let _infallible = writeln!(text, "\nHead of the organization's ledger: {head}");
     }
     if let Some(explanations) = &outcome.explanations {
-        let _infallible = write!(text, "\n{}", self::explanations(explanations, None));
+        let _infallible =
+            write!(text, "\n{}", self::explanations(explanations, Some(terminal.width)));
         text.push_str(&omitted_line(outcome.omitted.explanations, "containers"));
     }
     text
 }
 
-/// The outcome on one line.
-pub(super) fn summary(outcome: &EnvironmentOutcome) -> String {
+/// What the run did, and what it cost.
+fn summary(outcome: &EnvironmentOutcome) -> String {
     let what = match (outcome.outcome, outcome.created, outcome.index) {
         (OutcomeKind::Posted, true, Some(index)) => {
             format!("posted as {}#{index}", outcome.environment)
         }
         (OutcomeKind::Posted, true, None) => "posted a new snapshot".to_owned(),
-        (OutcomeKind::Posted, false, _) => "posted, nothing new for the server".to_owned(),
+        (OutcomeKind::Posted, false, _) => outcome.posted_nothing_new().to_owned(),
         (OutcomeKind::Unchanged, ..) => "unchanged".to_owned(),
         (OutcomeKind::DryRun, ..) => "would have been posted (dry run)".to_owned(),
         (OutcomeKind::NotCompared, ..) => {
@@ -167,10 +177,6 @@ pub(super) fn explanations(explanations: &[Explanation], width: Option<usize>) -
 /// `… and 7 more changes`; empty if none is omitted.
 fn omitted_line(count: usize, what: &str) -> String {
     if count == 0 { String::new() } else { format!("… and {count} more {what}\n") }
-}
-
-fn name_and_fingerprint(name: &str, fingerprint: Option<&str>) -> String {
-    format!("Name: {}\nSHA256: {}", replace_invisible(name), fingerprint_or_unknown(fingerprint))
 }
 
 pub(super) fn fingerprint_or_unknown(fingerprint: Option<&str>) -> String {

@@ -13,7 +13,7 @@ use crate::logging::own_targets;
 use crate::redact::{RedactingWriter, redact_json, redact_known};
 use crate::report::{
     ArtifactRow, Calls, Changes, EnvironmentOutcome, ErrorKind, ErrorRow, OutcomeKind,
-    RemedyContext, TriggerKind,
+    RemedyContext, ReportReason, TriggerKind,
 };
 
 /// Rows of each list in an environment's log line, which CloudWatch would truncate at 256 KB.
@@ -84,6 +84,8 @@ struct Line<'a> {
     request_id: &'a str,
     trigger: TriggerKind,
     outcome: OutcomeKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReportReason>,
     created: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
@@ -141,6 +143,7 @@ fn outcome_line(
         request_id,
         trigger,
         outcome: environment.outcome,
+        reason: environment.reason,
         created: environment.created,
         index: environment.index,
         head: environment.head.as_deref(),
@@ -190,7 +193,7 @@ fn summary(environment: &EnvironmentOutcome) -> String {
             format!("new snapshot {}#{index}: {running}", environment.environment)
         }
         (OutcomeKind::Posted, _) if environment.created => format!("new snapshot: {running}"),
-        (OutcomeKind::Posted, _) => format!("posted, nothing new for the server: {running}"),
+        (OutcomeKind::Posted, _) => format!("{}: {running}", environment.posted_nothing_new()),
         (OutcomeKind::DryRun, _) => format!("would have been posted: {running}"),
         (OutcomeKind::NotCompared, _) => format!("not compared: {running}"),
         (OutcomeKind::Unchanged | OutcomeKind::Failed, _) => format!("unchanged: {running}"),

@@ -1,14 +1,14 @@
 //! What a run does about an environment, as a pure function.
 
+use super::ReportReason;
+
 /// What a run does about an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Nothing: the server has it already.
     Unchanged,
-    /// Post what runs: it differs, or the trigger forces a report.
+    /// Post what runs.
     Post,
-    /// Post what runs although it does not differ, since the heartbeat is due.
-    Heartbeat,
     /// Create the environment on the server, and decide again.
     Create,
     /// Only show what would be posted.
@@ -33,10 +33,19 @@ impl Facts {
     pub(super) fn decide(self) -> Decision {
         match self {
             Self { is_missing: true, dry_run: false, .. } => Decision::Create,
-            Self { differs: false, force: false, heartbeat_due: false, .. } => Decision::Unchanged,
+            _ if self.reason().is_none() => Decision::Unchanged,
             Self { dry_run: true, .. } => Decision::DryRun,
-            Self { differs: false, force: false, .. } => Decision::Heartbeat,
             _ => Decision::Post,
+        }
+    }
+
+    /// Why what runs is to be reported; `None` if it is not.
+    pub(super) fn reason(self) -> Option<ReportReason> {
+        match self {
+            Self { differs: true, .. } => Some(ReportReason::Difference),
+            Self { force: true, .. } => Some(ReportReason::Force),
+            Self { heartbeat_due: true, .. } => Some(ReportReason::Heartbeat),
+            _ => None,
         }
     }
 }
@@ -64,7 +73,7 @@ mod tests {
             (NO_FACTS, Decision::Unchanged),
             (differs, Decision::Post),
             (force, Decision::Post),
-            (due, Decision::Heartbeat),
+            (due, Decision::Post),
             (Facts { force: true, ..differs }, Decision::Post),
             (Facts { heartbeat_due: true, ..differs }, Decision::Post),
             (Facts { heartbeat_due: true, ..force }, Decision::Post),
@@ -83,6 +92,20 @@ mod tests {
             (dry(missing(due)), Decision::DryRun),
         ] {
             assert_eq!(facts.decide(), decision, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn reason_for_a_report_is_the_difference_then_force_then_the_heartbeat() {
+        let all = Facts { differs: true, force: true, heartbeat_due: true, ..NO_FACTS };
+        let not_different = Facts { differs: false, ..all };
+        for (facts, reason) in [
+            (all, Some(ReportReason::Difference)),
+            (not_different, Some(ReportReason::Force)),
+            (Facts { force: false, ..not_different }, Some(ReportReason::Heartbeat)),
+            (NO_FACTS, None),
+        ] {
+            assert_eq!(facts.reason(), reason, "{facts:?}");
         }
     }
 }

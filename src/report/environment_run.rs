@@ -125,7 +125,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                     return Ok(OutcomeKind::Unchanged);
                 }
                 Decision::DryRun => return Ok(OutcomeKind::DryRun),
-                Decision::Post | Decision::Heartbeat | Decision::Create => {}
+                Decision::Post | Decision::Create => {}
             }
             if known_index == Some(latest.index) {
                 match self.post(&current, &latest).await? {
@@ -217,6 +217,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             force: self.run.trigger.force,
             dry_run: self.run.policy.dry_run || self.run.trigger.dry_run,
         };
+        self.outcome.reason = facts.reason();
         let decision = match facts.decide() {
             Decision::Create => {
                 self.step.set("create the environment on the server");

@@ -265,7 +265,7 @@ impl ErrorKind {
             Self::EnvironmentNotFound => everywhere(
                 "EnvironmentNotFound",
                 "the server has no such environment, or it was archived or renamed",
-                "Correct KOSLI_ENVIRONMENT or KOSLI_ORG, create the environment, or set \
+                "Correct KOSLI_ENVIRONMENT or KOSLI_ORG, create or restore the environment, or set \
                  AUTO_CREATE_ENVIRONMENT=true if it never existed",
             ),
             Self::TokenRefused => everywhere(

@@ -35,7 +35,7 @@ use fleet::Fleet;
 pub use inventory::{Inventory, Location, RunningArtifact};
 pub use outcome::{
     ArtifactRow, Calls, ChangeRow, Changes, EnvironmentOutcome, ErrorRow, Explanation, MAX_ROWS,
-    Omitted, Outcome, OutcomeKind, ScaledRow,
+    Omitted, Outcome, OutcomeKind, ReportReason, ScaledRow,
 };
 use readiness::Readiness;
 pub use trigger::{InvalidEvent, Trigger, TriggerKind};

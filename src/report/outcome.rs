@@ -28,6 +28,9 @@ pub struct Outcome {
 pub struct EnvironmentOutcome {
     pub environment: String,
     pub outcome: OutcomeKind,
+    /// Why a report was made, or would have been in a dry run; absent if there was no reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReportReason>,
     /// The report made a new snapshot.
     pub created: bool,
     /// Index of the new snapshot, as in `aws-prod#65`.
@@ -70,6 +73,18 @@ pub enum OutcomeKind {
     /// There is no server to compare with.
     NotCompared,
     Failed,
+}
+
+/// Why what runs is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportReason {
+    /// It is not what the server has.
+    Difference,
+    /// The trigger asked for a report whether or not anything differs.
+    Force,
+    /// Nothing differs, and the heartbeat is due.
+    Heartbeat,
 }
 
 /// A running artifact.
@@ -192,6 +207,7 @@ impl EnvironmentOutcome {
         Self {
             environment: environment.to_owned(),
             outcome: OutcomeKind::Unchanged,
+            reason: None,
             created: false,
             index: None,
             head: None,
@@ -206,6 +222,17 @@ impl EnvironmentOutcome {
             calls: Calls::default(),
             duration_ms: 0,
             error: None,
+        }
+    }
+
+    /// What happened, if a report made no new snapshot.
+    pub(crate) fn posted_nothing_new(&self) -> &'static str {
+        match self.reason {
+            Some(ReportReason::Heartbeat) => {
+                "posted since the heartbeat is due, nothing new for the server"
+            }
+            Some(ReportReason::Force) => "posted as requested, nothing new for the server",
+            Some(ReportReason::Difference) | None => "posted, nothing new for the server",
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn fetch_latest(
         Ok(LatestSnapshot::OtherType(found)) => {
             return Err(ReportError::NotEcs { environment: name.clone(), found });
         }
-        Err(ApiError::EnvironmentNotFound { .. })
+        Err(ApiError::EnvironmentNotFound { archived: false, .. })
             if environment.auto_create && !memory.environment_seen =>
         {
             nothing(true)

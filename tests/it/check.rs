@@ -147,7 +147,8 @@ async fn complete_configuration_passes_all_checks_and_prints_the_sam_deploy_comm
     let expected = format!(
         "sam deploy --region eu-central-1 --parameter-overrides \\\n    KosliEnvironment=aws-prod \
          \\\n    KosliOrg=acme \\\n    KosliHost={} \\\n    TokenParameter=/kosli/token \\\n    \
-         'EcsExcludeServicesRegex=\"^debug$\"'\n",
+         'EcsExcludeServicesRegex=\"^debug$\"'\n# KosliHost is an address of this machine, which a function \
+         in AWS cannot reach.\n",
         recorder.url
     );
     assert_eq!(document["deployment"], expected);
@@ -160,6 +161,7 @@ async fn complete_configuration_passes_all_checks_and_prints_the_sam_deploy_comm
     let shown = aws.run_check(&[], &variables).await;
     assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
     let shown = text(&shown.stdout);
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
     assert!(
         shown.contains("OK       environment aws-prod  exists, type ECS; it counts replicas\n")
     );
@@ -288,6 +290,13 @@ async fn rejected_credentials_or_a_missing_region_do_not_stop_the_server_checks(
 #[tokio::test(flavor = "multi_thread")]
 async fn unreachable_server_wrong_token_and_missing_environment_fail_different_checks() {
     let (aws, recorder) = (FakeAws::start().await, recorder().await);
+    let environments = "/api/v2/environments/acme".to_owned();
+    let body = json!({"name": "old", "type": "ECS", "description": ""}).to_string();
+    for (path, body) in
+        [(&environments, body), (&format!("{environments}/old/archive"), String::new())]
+    {
+        recorder.send(Method::PUT, path, Some(WRITE_TOKEN), body).await;
+    }
     let check = async |variables: &[(&str, &str)]| {
         let server = [
             ("KOSLI_ENVIRONMENT", ENVIRONMENT),
@@ -305,11 +314,16 @@ async fn unreachable_server_wrong_token_and_missing_environment_fail_different_c
     for (variables, expected, line) in [
         (&[("KOSLI_API_TOKEN", READ_TOKEN)][..], "OK FAILED OK", "and not to report"),
         (&[("KOSLI_API_TOKEN", "unknown-0")], "OK FAILED SKIPPED", "Check the API token"),
-        (&[("KOSLI_ENVIRONMENT", "other")], "OK OK FAILED", "create the environment"),
+        (&[("KOSLI_ENVIRONMENT", "other")], "OK OK FAILED", "create or restore the environment"),
         (
             &[("KOSLI_ENVIRONMENT", "other"), ("AUTO_CREATE_ENVIRONMENT", "true")],
             "OK OK OK",
             "will be created",
+        ),
+        (
+            &[("KOSLI_ENVIRONMENT", "old"), ("AUTO_CREATE_ENVIRONMENT", "true")],
+            "OK OK FAILED",
+            "it is archived",
         ),
         (&[("KOSLI_ENVIRONMENT", "")], "OK OK SKIPPED", "KOSLI_ENVIRONMENT is not set"),
         (&[("KOSLI_API_TOKEN", "")], "OK SKIPPED SKIPPED", "neither KOSLI_API_TOKEN nor"),

@@ -93,14 +93,15 @@ async fn report_command_posts_and_prints_the_outcome_as_text_or_json() {
     assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
     assert_eq!(text(&dry.stderr), "", "no progress in a pipe");
     assert!(shown.contains("aws-prod: would have been posted (dry run)"), "{shown}");
-    let counted = "counted: it runs; ECS says which digest was pulled; task definition ";
-    assert!(shown.contains(counted), "{shown}");
+    assert!(shown.contains("counted: it runs; ECS says which digest was pulled; task"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
 
     let posted = run(&["report", "-o", "json"]).await;
     let outcome: Value = serde_json::from_slice(&posted.stdout).unwrap();
     assert_eq!(outcome["trigger"], "manual");
     let environment = &outcome["environments"][0];
     assert_eq!(environment["outcome"], "posted");
+    assert_eq!(environment["reason"], "difference");
     assert_eq!(environment["created"], true);
     assert_eq!(environment["index"], 1);
     assert_eq!(environment["containers"], 5);
@@ -126,6 +127,7 @@ async fn report_command_posts_and_prints_the_outcome_as_text_or_json() {
             "head",
             "index",
             "outcome",
+            "reason",
             "tasks",
             "unresolved"
         ]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use envsnap::api::Client;
 use envsnap::ecs::AwsEcs;
-use envsnap::report::{OutcomeKind, Reporter, Trigger, TriggerKind};
+use envsnap::report::{OutcomeKind, ReportReason, Reporter, Trigger, TriggerKind};
 use envsnap::standin::{Cluster, Container, StandIn, Task};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -199,6 +199,7 @@ async fn heartbeat_posts_an_unchanged_snapshot_once_per_interval() {
         let outcome = bench.tick().await;
         if outcome.outcome == OutcomeKind::Posted {
             assert!(!outcome.created, "an unchanged snapshot is no new one");
+            assert_eq!(outcome.reason, Some(ReportReason::Heartbeat));
             posted.push(minute);
         }
     }
@@ -232,7 +233,7 @@ async fn forced_run_fetches_the_latest_snapshot_and_posts_even_if_it_is_unchange
     bench.tick().await;
     let forced = bench.manual(|trigger| trigger.force = true).await;
     assert_eq!((forced.outcome, forced.created), (OutcomeKind::Posted, false));
-    assert_eq!(forced.calls.server, 2);
+    assert_eq!((forced.reason, forced.calls.server), (Some(ReportReason::Force), 2));
     assert_eq!(bench.recorded().await.0, 1);
 }
 
@@ -251,6 +252,17 @@ async fn a_missing_environment_is_created_only_if_configured() {
     assert_eq!(environment["type"], "ECS");
     assert_eq!(environment["include_scaling"], true);
     assert_eq!(environment["description"], "Reported by envsnap");
+}
+
+#[tokio::test]
+async fn an_environment_that_the_server_says_is_archived_is_never_created_again() {
+    let bench = Bench::start(app(), &[]).await;
+    bench.recorder.put("/environments/acme/aws-prod/archive", "").await;
+    let cold = bench.cold(&[("AUTO_CREATE_ENVIRONMENT", "true")]).await;
+    let outcome = run(&cold, &Trigger::new(TriggerKind::Schedule)).await;
+    assert_eq!(error_type(&outcome), "EnvironmentNotFound");
+    assert!(outcome.error.unwrap().message.ends_with("it is archived"));
+    assert_eq!(bench.recorder.get("/environments/acme/aws-prod").await.status, 404);
 }
 
 #[tokio::test]

@@ -444,7 +444,12 @@ async fn environments_are_created_renamed_and_archived() {
 
     assert_eq!(at(&["env", "archive", "live"]).await.success(), "Archived environment 'live'.\n");
     assert_eq!(at(&["env", "ls"]).await.success(), "acme has no environment yet.\n");
-    at(&["env", "create", "live"]).await.success();
+    let archived = at(&["env", "get", "live"]).await.failed();
+    for expected in ["it is archived", "envsnap env create restores it", "envsnap proof"] {
+        assert!(archived.contains(expected), "{archived}");
+    }
+    let restored = at(&["env", "create", "live"]).await.success();
+    assert_eq!(restored, "Restored the archived environment 'live' of organization 'acme'.\n");
     assert_eq!(recorder.latest("live").await.index, 1, "it has its history back");
 
     let db = file.to_str().unwrap();

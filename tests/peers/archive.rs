@@ -63,6 +63,8 @@ fn stack_parameters(recorder: &Recorder) -> Vec<String> {
         format!("TokenParameter={TOKEN_PARAMETER}"),
         format!("KosliHost={}", recorder.url),
         "AutoCreateEnvironment=true".to_owned(),
+        // Only the test and events of ECS invoke the function.
+        "Schedule=60".to_owned(),
     ]
 }
 
@@ -128,7 +130,6 @@ async fn the_aws_cli_deploys_the_archive_into_a_vpc() {
         "SubnetIds=subnet-0a1b2c3d,subnet-1a1b2c3d".to_owned(),
         "SecurityGroupIds=sg-0a1b2c3d".to_owned(),
         format!("EcsClusters=app,arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/other"),
-        "Schedule=5".to_owned(),
     ]);
     let deploy = ["cloudformation", "deploy", "--template-file", "packaged.yaml"];
     let stack = ["--stack-name", "in-vpc", "--capabilities", "CAPABILITY_IAM"];

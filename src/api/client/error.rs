@@ -14,7 +14,12 @@ pub enum ApiError {
     Token(#[from] TokenError),
     /// The environment does not exist or is archived.
     #[error("the server has no such environment ({url}): {message}")]
-    EnvironmentNotFound { url: String, message: String },
+    EnvironmentNotFound {
+        url: String,
+        message: String,
+        /// The server says that one of this name is archived. Only a recorder of this project does.
+        archived: bool,
+    },
     /// The environment exists and has no snapshot yet.
     #[error("there is no snapshot yet: {message}")]
     NoSnapshotYet { message: String },

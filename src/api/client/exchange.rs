@@ -349,7 +349,8 @@ fn error_from_response(
     } else if status.is_client_error() && message.contains(NO_SNAPSHOTS) {
         ApiError::NoSnapshotYet { message: shown }
     } else if status == StatusCode::NOT_FOUND && message.contains("does not exist") {
-        ApiError::EnvironmentNotFound { url, message: shown }
+        let archived = message.trim_end().ends_with("it is archived");
+        ApiError::EnvironmentNotFound { url, message: shown, archived }
     } else {
         let message = match header(LOCATION) {
             Some(location) if status.is_redirection() => {

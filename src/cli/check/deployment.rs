@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::api::is_loopback;
 use crate::config::{EnvironmentConfig, TEMPLATE_PARAMETERS};
 use envsnap_model::duration::parse_duration;
 
@@ -59,7 +60,14 @@ pub(super) fn deploy_commands(
         let roles: Vec<_> = roles.into_iter().collect();
         lines.push(parameter_override("RoleArns", &roles.join(",")));
     }
-    text + &lines.join(" \\\n    ") + "\n"
+    let host = lookup("KOSLI_HOST").and_then(|host| host.trim().parse().ok());
+    let note = match host {
+        Some(host) if is_loopback(&host) => {
+            "# KosliHost is an address of this machine, which a function in AWS cannot reach.\n"
+        }
+        _ => "",
+    };
+    text + &lines.join(" \\\n    ") + "\n" + note
 }
 
 /// A valid variable's value as the template accepts it: it takes numbers and flags in one form only.
@@ -160,6 +168,20 @@ mod tests {
         );
         let misplaced = deploy_commands_for(&[("KOSLI_API_TOKEN_SSM_PARAMETER_ARN", "s3cret")]);
         assert!(!misplaced.contains("s3cret") && !misplaced.contains("put-parameter"));
+    }
+
+    #[test]
+    fn deploy_commands_say_if_the_server_is_on_this_machine() {
+        for (host, is_local) in [
+            ("http://127.0.0.1:8080", true),
+            (" http://localhost:8080 ", true),
+            ("https://app.kosli.com", false),
+        ] {
+            let commands = deploy_commands_for(&[("KOSLI_HOST", host)]);
+            let last = commands.lines().last().unwrap();
+            assert_eq!(last.starts_with("# KosliHost"), is_local, "{commands}");
+            assert!(commands.contains(&format!("KosliHost={}", host.trim())), "{commands}");
+        }
     }
 
     #[test]

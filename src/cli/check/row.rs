@@ -5,10 +5,16 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::escape::replace_invisible;
+use crate::cli::escape::{replace_invisible, wrap};
 use crate::cli::terminal::{Colour, Terminal};
 use crate::ecs::EcsError;
 use crate::report::{ErrorKind, RemedyContext};
+
+/// Of the longest [`CheckStatus::label`], in terminal columns.
+const RESULT_WIDTH: usize = 7;
+
+/// In terminal columns: with less, a text would be printed letter by letter.
+const MIN_TEXT_WIDTH: usize = 24;
 
 /// The result of one check, with what to do if it failed: one line of the output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,21 +103,31 @@ impl Row {
     }
 }
 
-/// One line per row; what to do is below a failure, where it can be copied.
+/// A row for each check; what to do is below a failure. Texts wrap at the terminal's width, and a
+/// statement does not, so that it can be copied.
 pub(super) fn table(rows: &[Row], terminal: &Terminal) -> String {
     let width =
         rows.iter().map(|row| replace_invisible(&row.check).chars().count()).max().unwrap_or(0);
+    let wrap_below = |text: &str, indent: usize| {
+        let room = terminal.width.saturating_sub(indent).max(MIN_TEXT_WIDTH);
+        let lines = wrap(&replace_invisible(text), room);
+        let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+        lines.join(&format!("\n{:indent$}", ""))
+    };
     let mut text = String::new();
     for Row { check, result, detail, remedy, statement } in rows {
-        let name = terminal.paint(result.colour(), &format!("{:<7}", result.label()));
-        let (check, detail) = (replace_invisible(check), replace_invisible(detail));
+        let name = terminal.paint(result.colour(), &format!("{:<RESULT_WIDTH$}", result.label()));
+        let detail = wrap_below(detail, RESULT_WIDTH + 2 + width + 2);
+        let check = replace_invisible(check);
         let _infallible = writeln!(text, "{name}  {check:<width$}  {detail}");
+        let indent = RESULT_WIDTH + 2;
         if let Some(remedy) = remedy {
-            let _infallible = writeln!(text, "         {}.", replace_invisible(remedy));
+            let remedy = wrap_below(&format!("{remedy}."), indent);
+            let _infallible = writeln!(text, "{:indent$}{remedy}", "");
         }
         if let Some(statement) = statement {
-            let _infallible =
-                writeln!(text, "         {}", replace_invisible(&statement.to_string()));
+            let statement = replace_invisible(&statement.to_string());
+            let _infallible = writeln!(text, "{:indent$}{statement}", "");
         }
     }
     text

@@ -192,7 +192,7 @@ fn environment_row(config: &EnvironmentConfig, answer: Result<Environment, ApiEr
             };
             Row::ok(name, format!("exists, type ECS; {replicas}"))
         }
-        Err(ApiError::EnvironmentNotFound { .. }) if config.auto_create => {
+        Err(ApiError::EnvironmentNotFound { archived: false, .. }) if config.auto_create => {
             Row::ok(name, "does not exist yet, and will be created (AUTO_CREATE_ENVIRONMENT)")
         }
         Err(error) => {

@@ -60,19 +60,20 @@ pub(super) async fn create(args: &ServerArgs, arguments: CreateArguments) -> any
     let connection = args.connect_to_write().await?;
     let environment = connection.client.environment(&name, None);
     // To create what exists would change it.
-    match environment.get().await {
+    let was_archived = match environment.get().await {
         Ok(_) => bail!(
             "environment '{name}' of organization '{}' exists already, and nothing was changed",
             connection.org
         ),
-        Err(ApiError::EnvironmentNotFound { .. }) => {}
+        Err(ApiError::EnvironmentNotFound { archived, .. }) => archived,
         Err(error) => return Err(error.into()),
-    }
+    };
     let environment_type = ECS.to_owned();
     let request =
         EnvironmentRequest { name: name.clone(), environment_type, description, include_scaling };
     environment.create(&request).await?;
-    Ok(print(&format!("Created environment '{name}' of organization '{}'.\n", connection.org))?)
+    let done = if was_archived { "Restored the archived" } else { "Created" };
+    Ok(print(&format!("{done} environment '{name}' of organization '{}'.\n", connection.org))?)
 }
 
 pub(super) async fn rename(args: &ServerArgs, arguments: &RenameArguments) -> anyhow::Result<()> {

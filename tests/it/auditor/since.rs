@@ -279,7 +279,9 @@ async fn first_time_here_is_marked_only_where_a_new_artifact_starts() {
     let out = text(&["env", "log", "prod", "1..4", "--long"]).await;
     assert!(out.contains("+ docker.io/xmrig:6 (first time here: registry)\n"), "{out}");
     let out = text(&["env", "log", "prod", "1..4"]).await;
-    assert!(out.contains("+1, first time here: registry\n"), "{out}");
+    assert!(out.contains("+1, first time\n"), "{out}");
+    assert!(out.contains(" here: registry\n"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
     let out = text(&["env", "diff", "prod#3", "prod#4"]).await;
     assert!(out.contains("+ Name:   docker.io/xmrig:6 (first time here: registry)\n"), "{out}");
 }

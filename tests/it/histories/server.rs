@@ -179,7 +179,11 @@ impl FakeEnvironment<'_> {
             return Ok(());
         }
         let message = format!("Environment named '{}' does not exist", self.name);
-        Err(ApiError::EnvironmentNotFound { url: "http://server".to_owned(), message })
+        Err(ApiError::EnvironmentNotFound {
+            url: "http://server".to_owned(),
+            message,
+            archived: false,
+        })
     }
 
     /// One call: waits for its latencies, applies its fault, and notes how it ended for the

@@ -20,8 +20,9 @@ fn read_paths(name: &str) -> [String; 6] {
     ]
 }
 
-async fn assert_gone(recorder: &Recorder, name: &str) {
-    let gone = format!("Environment named '{name}' does not exist for organization 'acme'");
+/// `reason` is the end of the message.
+async fn assert_gone(recorder: &Recorder, name: &str, reason: &str) {
+    let gone = format!("Environment named '{name}' does not exist for organization 'acme'{reason}");
     for path in read_paths(name) {
         let answer = recorder.get(&path).await;
         assert_eq!((answer.status, answer.message()), (StatusCode::NOT_FOUND, &*gone), "{path}");
@@ -56,7 +57,7 @@ async fn renamed_environment_keeps_its_history_and_frees_its_old_name() {
     let done = rename(&recorder, "env", "renamed").await;
     assert_eq!((done.status, done.body), (StatusCode::OK, json!("OK")));
 
-    assert_gone(&recorder, "env").await;
+    assert_gone(&recorder, "env", "").await;
     assert_eq!(recorder.get("/snapshots/acme/renamed").await.body, history);
     assert_eq!(recorder.get("/environments/acme/renamed").await.body["name"], "renamed");
     let events = recorder.get("/environments/acme/renamed/events").await.body;
@@ -131,7 +132,7 @@ async fn an_archived_environment_is_hidden_until_it_is_created_again() {
         let done = recorder.put(&path, body).await;
         assert_eq!((done.status, done.body), (StatusCode::OK, json!("OK")), "{name}");
         if name == "env" {
-            assert_gone(&recorder, name).await;
+            assert_gone(&recorder, name, ": it is archived").await;
         }
     }
     assert_eq!(recorder.get("/environments/acme").await.body, json!([]));

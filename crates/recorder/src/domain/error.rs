@@ -15,8 +15,16 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No environment in use has this name.
-    #[error("Environment named '{name}' does not exist for organization '{org}'")]
-    EnvironmentNotFound { org: String, name: String },
+    #[error(
+        "Environment named '{name}' does not exist for organization '{org}'{}",
+        if *archived { ": it is archived" } else { "" }
+    )]
+    EnvironmentNotFound {
+        org: String,
+        name: String,
+        /// One of this name is archived.
+        archived: bool,
+    },
     /// The environment is of another type than the request needs.
     #[error(
         "Environment named '{name}' for organization '{org}' is of type '{actual}', not '{wanted}'"

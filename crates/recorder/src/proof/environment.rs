@@ -52,10 +52,11 @@ impl LedgerEnvironment {
             let former = former.map(|(_, until)| (*until, environment.name.clone()));
             renamed = former.max(renamed);
         }
-        Err(match renamed {
-            Some((at, new_name)) => ProofError::Renamed { name: name.to_owned(), new_name, at },
-            None => Error::EnvironmentNotFound { org: org.clone(), name: name.to_owned() }.into(),
-        })
+        if let Some((at, new_name)) = renamed {
+            return Err(ProofError::Renamed { name: name.to_owned(), new_name, at });
+        }
+        let (org, name) = (org.clone(), name.to_owned());
+        Err(Error::EnvironmentNotFound { org, name, archived: false }.into())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
 use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
 use crate::cli::since;
-use crate::cli::tables::{fingerprint_or_unknown, table};
+use crate::cli::tables::{fingerprint_or_unknown, table_within};
 use crate::cli::terminal::{Colour, Terminal};
 use crate::recorder::text::humanize_duration;
 
@@ -49,15 +49,19 @@ impl LogView<'_> {
                 change_summary(row),
             ]
         });
-        let rows = table(&["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"], rows);
-        let mut lines = rows.lines();
+        let headings = ["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"];
+        let table = table_within(terminal.width, &headings, rows);
+        let mut lines = table.lines();
         let mut text = String::new();
         if let Some(header) = lines.next() {
             let _infallible = writeln!(text, "{}", terminal.paint(Colour::Bold, header));
         }
-        for (line, row) in lines.zip(&self.rows) {
+        let mut rows = self.rows.iter();
+        for line in lines {
+            // The further lines of a row have nothing in its first column.
+            let row = if line.starts_with(' ') { None } else { rows.next() };
             // Newest first: a gap after a snapshot is printed above it.
-            for gap in gap_lines(row, terminal) {
+            for gap in row.map(|row| gap_lines(row, terminal)).into_iter().flatten() {
                 let _infallible = writeln!(text, "  {gap}");
             }
             let _infallible = writeln!(text, "{line}");

@@ -70,11 +70,22 @@ pub(super) fn find_active(
             })
         })
         .optional()?;
-    found.ok_or_else(|| not_found(org, name).into())
+    match found {
+        Some(environment) => Ok(environment),
+        None => Err(not_found(connection, org, name)?.into()),
+    }
 }
 
-pub(super) fn not_found(org: &str, name: &str) -> Error {
-    Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned() }
+/// The error for an environment that is not in use.
+pub(super) fn not_found(connection: &Connection, org: &str, name: &str) -> rusqlite::Result<Error> {
+    let archived = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM environment
+             WHERE org_id = (SELECT id FROM org WHERE name = $1) AND name = $2
+               AND archived_at IS NOT NULL)",
+        )?
+        .query_row([org, name], |row| row.get(0))?;
+    Ok(Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned(), archived })
 }
 
 /// Creates the environment, or restores it if it is archived and changes the settings that differ. Only a
@@ -288,7 +299,10 @@ pub(super) fn get(
         ))?
         .query_row([org, name], record)
         .optional()?;
-    found.ok_or_else(|| not_found(org, name).into())
+    match found {
+        Some(environment) => Ok(environment),
+        None => Err(not_found(connection, org, name)?.into()),
+    }
 }
 
 /// Environments in use of an organization, only those whose name contains `:name` and whose type is in

@@ -43,8 +43,10 @@ impl<'a> History<'a> {
         environment: &str,
     ) -> Result<Self, Failure> {
         let is_wanted = "environment.name = $2 AND archived_at IS NULL";
-        Self::find_where(connection, now, is_wanted, params![org, environment])?
-            .ok_or_else(|| not_found(org, environment).into())
+        match Self::find_where(connection, now, is_wanted, params![org, environment])? {
+            Some(history) => Ok(history),
+            None => Err(not_found(connection, org, environment)?.into()),
+        }
     }
 
     /// The history of the environment that ledger entry `entry` created, archived or not.
@@ -54,8 +56,10 @@ impl<'a> History<'a> {
         org: &str,
         entry: i64,
     ) -> Result<Self, Failure> {
-        Self::find_where(connection, now, "environment.id = $2", params![org, entry])?
-            .ok_or_else(|| not_found(org, &format!("of entry {entry}")).into())
+        match Self::find_where(connection, now, "environment.id = $2", params![org, entry])? {
+            Some(history) => Ok(history),
+            None => Err(not_found(connection, org, &format!("of entry {entry}"))?.into()),
+        }
     }
 
     /// The history of the environment of organization `$1` for which the SQL condition `is_wanted` holds.

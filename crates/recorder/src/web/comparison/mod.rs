@@ -104,6 +104,9 @@ fn form_for_missing_snapshot(
         Error::SnapshotNotFound { snapshot, environment, count, .. } => {
             no_such_snapshot_message(snapshot, environment, *count)
         }
+        Error::EnvironmentNotFound { name, archived: true, .. } => {
+            format!("Environment {name} is archived")
+        }
         Error::EnvironmentNotFound { name, .. } => format!("There is no environment {name}"),
         error => error.to_string(),
     };
