@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::ArgGroup;
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use super::expression::environment_name;
 use super::server_args::ServerArgs;
 use super::terminal::Terminal;
 use super::{OutputFormat, print};
+use crate::api::Client;
 use crate::api::wire::AllowedArtifact;
 use crate::recorder::domain::provenance::BUILT_IN_ALLOWANCES;
 
@@ -42,9 +43,9 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["list", "remove"])]
     everywhere: bool,
     /// Allow the artifact with this fingerprint
-    #[arg(long, value_name = "SHA256", value_parser = parse_fingerprint, requires = "name")]
+    #[arg(long, value_name = "SHA256", value_parser = parse_fingerprint)]
     fingerprint: Option<String>,
-    /// The artifact's name, for people
+    /// The artifact's name, for people [default: the one with which it ran last]
     #[arg(long, value_name = "NAME", requires = "fingerprint")]
     name: Option<String>,
     /// Allow every artifact of this name, with * for anything; a name without a tag allows every tag
@@ -85,27 +86,42 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("--reason is required. It says why the artifact may run");
     };
     let mut request = json!({"description": reason});
-    let what = match (&arguments.fingerprint, &arguments.pattern) {
+    let connection = args.connect_to_write().await?;
+    let (what, allowed) = match (&arguments.fingerprint, &arguments.pattern) {
         (Some(fingerprint), _) => {
+            let name = match name {
+                Some(name) => name.clone(),
+                None => latest_name(&connection.client, fingerprint).await?,
+            };
             request["artifact_fingerprint"] = json!(fingerprint);
             request["artifact_name"] = json!(name);
-            fingerprint
+            (fingerprint, format!("{}\nSHA256: {fingerprint}", replace_invisible(&name)))
         }
         (None, pattern) => {
+            let pattern =
+                pattern.as_ref().context("neither a fingerprint nor a pattern is given")?;
             request["name_pattern"] = json!(pattern);
-            pattern.as_deref().unwrap_or_default()
+            (pattern, format!("{}.", replace_invisible(pattern)))
         }
     };
-    let connection = args.connect_to_write().await?;
     connection.client.allow(environment.as_deref(), &request).await?;
     let place = environment.as_deref().unwrap_or("every environment");
     print(&match args.output {
         OutputFormat::Json => {
             format!("{:#}\n", json!({"allowed": what, "environment": environment}))
         }
-        _ => format!("Allowed in {place}: {}.\n", replace_invisible(what)),
+        _ => format!("Allowed in {place}: {allowed}\n"),
     })?;
     Ok(())
+}
+
+/// The name with which the artifact ran last, in any environment.
+async fn latest_name(client: &Client, fingerprint: &str) -> anyhow::Result<String> {
+    let runs = client.artifact_runs(fingerprint, None).await?;
+    let latest = runs.into_iter().max_by(|one, other| one.from.total_cmp(&other.from));
+    latest.map(|run| run.name).context(
+        "this artifact has run in no environment, so that its name is not known. Give --name",
+    )
 }
 
 /// Of `--list -o csv`.

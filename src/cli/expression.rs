@@ -65,7 +65,8 @@ impl SnapshotName {
         };
         let Snappish { environment, expression } =
             text.parse().map_err(|_| format!("it is not a snapshot.\n\n{SNAPSHOT_SYNTAX}"))?;
-        let environment = environment_name(&environment)?;
+        let environment = environment_name(&environment)
+            .map_err(|error| format!("{error}.\n\n{SNAPSHOT_SYNTAX}"))?;
         let expression = match expression.to_string() {
             latest if latest.is_empty() => "-1".to_owned(),
             expression => expression,
@@ -145,10 +146,9 @@ pub(super) fn environment_name(text: &str) -> Result<String, String> {
     Err(if text.contains(['#', '~', '@']) {
         "this takes the name of an environment alone, without a snapshot".to_owned()
     } else {
-        format!(
-            "an environment's name has letters, digits, dots, hyphens and underscores, and begins \
-             with a letter or digit.\n\n{SNAPSHOT_SYNTAX}"
-        )
+        "an environment's name has letters, digits, dots, hyphens and underscores, and begins with a \
+         letter or digit"
+            .to_owned()
     })
 }
 

@@ -14,10 +14,13 @@ use crate::aws;
 use crate::config::ServerConfig;
 use crate::recorder::proof::{Summary, is_bundle, open_bundle};
 use crate::recorder::store::Store as _;
-use crate::recorder::text::replace_invisible;
+use crate::recorder::text::{pluralize, replace_invisible};
 use crate::recorder::{LocalRecorder, SqliteStore};
 use crate::report::{ErrorKind, RemedyContext};
 use crate::token::{self, TokenSetting, TokenSource};
+
+/// In the server's message that there is no such snapshot, before the number of snapshots.
+const SNAPSHOT_COUNT: &str = "len(snapshots) == ";
 
 /// Above the options that select a server.
 const HELP_HEADING: &str = "Server";
@@ -269,8 +272,21 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
             "{message}. envsnap env create restores it, and envsnap proof makes a bundle of its history"
         ),
         Some(ApiError::EnvironmentNotFound { message, .. }) => not_found_with_hint(message),
-        Some(ApiError::Rejected { status, message, .. }) if message.contains("len(snapshots)") => {
-            anyhow!("there is no such snapshot: {status}: {message}")
+        Some(ApiError::Rejected { status, message, .. }) if message.contains(SNAPSHOT_COUNT) => {
+            match snapshot_and_count(message) {
+                // Before the first one.
+                Some((snapshot, count)) if snapshot.contains('@') => anyhow!(
+                    "there is no such snapshot: {snapshot} is before the first of the environment's {}. \
+                     envsnap env log lists them",
+                    pluralize(count, "snapshot")
+                ),
+                Some((snapshot, count)) => anyhow!(
+                    "there is no such snapshot: {snapshot}. The environment has {}, which envsnap env log \
+                     lists",
+                    pluralize(count, "snapshot")
+                ),
+                None => anyhow!("there is no such snapshot: {status}: {message}"),
+            }
         }
         Some(api) => {
             let remedy = ErrorKind::from(api).remedy(RemedyContext::Terminal);
@@ -278,6 +294,15 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
         }
         None => error,
     }
+}
+
+/// The snapshot that a request named, and how many the environment has, from the server's message that
+/// there is no such snapshot.
+fn snapshot_and_count(message: &str) -> Option<(&str, usize)> {
+    let (snapshot, _) = message.split_once("Snapshot '")?.1.split_once("' resolves to")?;
+    let count = message.split_once(SNAPSHOT_COUNT)?.1;
+    let digits = count.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((snapshot, digits.parse().ok()?))
 }
 
 /// The server's message that something does not exist, and the command that lists what does.
@@ -297,6 +322,31 @@ fn not_found_with_hint(message: &str) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_without_such_a_snapshot_names_it_and_the_number_of_snapshots() {
+        let message = |text: &str| {
+            let (url, operation) = (String::new(), String::new());
+            let (status, message) = (reqwest::StatusCode::NOT_FOUND, text.to_owned());
+            let error = ApiError::Rejected { operation, url, status, message };
+            with_hint(error.into()).to_string()
+        };
+        for (text, expected) in [
+            (
+                "Org: 'o'. Snapshot 'e~9' resolves to 'e#-4'. len(snapshots) == 5. Indexes are 1-based",
+                "e~9. The environment has 5 snapshots, which",
+            ),
+            (
+                "Org: 'o'. Snapshot 'e@{4.months.ago}' resolves to 'e#0'. len(snapshots) == 1.",
+                "e@{4.months.ago} is before the first of the environment's 1 snapshot. ",
+            ),
+            ("len(snapshots) == many", "404 Not Found: len(snapshots) == many"),
+        ] {
+            let message = message(text);
+            let expected = format!("there is no such snapshot: {expected}");
+            assert!(message.starts_with(&expected), "{message}");
+        }
+    }
 
     #[test]
     fn database_file_with_one_organization_needs_no_org_option() {

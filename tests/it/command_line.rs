@@ -239,6 +239,8 @@ async fn ps_shows_running_artifacts_without_a_server() {
         let places = serde_json::json!([{"cluster": "app", "service": "runner", "replicas": 3}]);
         assert_eq!(runner["places"], places);
     }
+    let csv = text(&envsnap_with_ecs(&ecs, &["ps", "-o", "csv"]).await.stdout);
+    assert!(csv.lines().any(|line| line.ends_with("Z,app/runner")), "{csv}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -352,7 +352,7 @@ async fn invalid_arguments_and_unknown_names_exit_with_2_and_an_error_message() 
     let recorder = recorder_with_rollover().await;
     for (question, expected) in [
         ("env get nowhere", "'nowhere' does not exist for organization 'acme'. envsnap env ls"),
-        ("env get aws-prod#9", "there is no such snapshot: 404 Not Found: Org: 'acme'."),
+        ("env get aws-prod#9", "there is no such snapshot: aws-prod#9. The environment has 3"),
         ("env diff aws-prod#1 nowhere", "'nowhere' does not exist"),
         ("env get #-1", "NAME@{2.hours.ago}"),
         ("env get aws-prod@{never}", "NAME@{2.hours.ago}"),

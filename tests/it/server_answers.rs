@@ -87,6 +87,10 @@ async fn https_to_a_server_without_tls_is_a_transient_error_with_its_cause() {
     assert!(matches!(error, ApiError::Unavailable { transient: true, .. }), "{error}");
     let error = error.to_string();
     assert!(error.contains("corrupt message"), "{error}");
+    assert!(
+        error.ends_with("it does not use TLS, so that its address begins with http://"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

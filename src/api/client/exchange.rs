@@ -266,7 +266,7 @@ enum ConnectionState {
 /// Why no complete response was received.
 #[derive(Debug, thiserror::Error)]
 enum ExchangeError {
-    #[error("{}", error_chain(.0))]
+    #[error("{}", connection_problem(.0))]
     Broken(reqwest::Error),
     #[error("its answer is larger than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge,
@@ -281,6 +281,15 @@ impl ExchangeError {
             Self::TooLarge => ConnectionState::Unaffected,
         }
     }
+}
+
+/// Why a request was not answered. A server without TLS answers with what TLS calls corrupt.
+fn connection_problem(error: &reqwest::Error) -> String {
+    let problem = error_chain(error);
+    if problem.contains("InvalidContentType") {
+        return format!("{problem}: it does not use TLS, so that its address begins with http://");
+    }
+    problem
 }
 
 /// Sends the request, or passes it to `local` if there is one, and reads the body of the response, up

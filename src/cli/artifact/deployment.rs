@@ -8,7 +8,7 @@ use super::report::ReportedArtifactArgs;
 use crate::cli::expression::environment_name;
 use crate::cli::pipeline::pipeline_name;
 use crate::cli::server_args::ServerArgs;
-use crate::cli::{OutputFormat, print};
+use crate::cli::{OutputFormat, eprint, print};
 
 /// Announce that an artifact is about to be deployed to an environment
 ///
@@ -50,6 +50,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: Arguments) -> anyhow::Resu
         }
     }
     let answer = connection.client.report_deployment(&pipeline, &Value::Object(report)).await?;
+    if answer.get("environment_exists") == Some(&json!(false)) {
+        eprint(&format!(
+            "There is no environment {environment} yet. The deployment counts once there is one of this name.\n"
+        ));
+    }
     print(&match args.output {
         OutputFormat::Json => format!("{answer:#}\n"),
         _ => match answer.get("deployment_id") {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::OutputFormat;
 use crate::cli::artifact_table::{self, artifact_table};
@@ -47,7 +48,7 @@ pub(super) fn render(
 ) -> anyhow::Result<String> {
     Ok(match format {
         OutputFormat::Csv => {
-            let rows = inventory.artifacts.iter().map(serde_json::to_value);
+            let rows = inventory.artifacts.iter().map(csv_row);
             csv::list(&CSV_COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?
         }
         OutputFormat::Json => {
@@ -55,6 +56,17 @@ pub(super) fn render(
         }
         format => table(inventory, format == OutputFormat::Wide, terminal),
     })
+}
+
+/// The artifact's JSON, with each of its places as `CLUSTER/SERVICE`.
+fn csv_row(artifact: &RunningArtifact) -> serde_json::Result<Value> {
+    let places = artifact.places.iter().map(|place| {
+        let service = place.service.as_deref().unwrap_or("-");
+        format!("{}/{service}", place.cluster)
+    });
+    let mut row = serde_json::to_value(artifact)?;
+    row["places"] = places.collect();
+    Ok(row)
 }
 
 impl<'a> From<&'a Inventory> for Document<'a> {

@@ -80,7 +80,8 @@ async fn artifact_reported_after_its_start_is_late_until_it_is_allowed() {
 
     let allow =
         ["allow", "aws-prod", "--fingerprint", &miner, "--name", "tools:1", "--reason", "by hand"];
-    assert_eq!(story.ask(&allow).await.success(), format!("Allowed in aws-prod: {miner}.\n"));
+    let allowed = story.ask(&allow).await.success();
+    assert_eq!(allowed, format!("Allowed in aws-prod: tools:1\nSHA256: {miner}\n"));
     let shown = story.ask(&["rogue", "aws-prod"]).await.success();
     assert!(shown.contains("on Mon, 22 Aug 2022 10:50:00 UTC: by hand\n"), "{shown}");
 
@@ -93,6 +94,13 @@ async fn artifact_reported_after_its_start_is_late_until_it_is_allowed() {
         format!("Withdrawn: {id}.\n")
     );
     output_with_findings(story.ask(&["rogue", "aws-prod"]).await);
+
+    // Without a name, that with which it ran.
+    let allow = ["allow", "aws-beta", "--fingerprint", &miner, "--reason", "by hand"];
+    story.ask(&allow).await.success();
+    let of_beta = story.json(&["allow", "aws-beta", "--list"]).await;
+    let ran_as = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/miner:1";
+    assert_eq!(of_beta[0]["artifact_name"], ran_as);
 
     let pattern = "274425519734.dkr.ecr.eu-central-1.amazonaws.com/miner*";
     let allow = ["allow", "--everywhere", "--pattern", pattern, "--reason", "a game"];

@@ -138,6 +138,9 @@ async fn missing_command_compares_announced_deployments_with_what_runs() {
     let announced =
         story.job("2022-08-22T10:00:00Z", "shas", COMMIT, &deployment("shas", SHAS)).await;
     assert_eq!(announced, "Deployment #1 of pipeline shas to aws-prod is announced.\n");
+    let misspelt = deployment("shas", SHAS).map(|it| if it == "aws-prod" { "aws-prd" } else { it });
+    let announced = story.ask(&misspelt).await;
+    assert!(announced.error.contains("There is no environment aws-prd yet."), "{announced:?}");
     assert_eq!(
         story.ask(&["missing", "aws-prod", "--exit-code"]).await.success(),
         "What runs in aws-prod#66 is what was announced.\n"

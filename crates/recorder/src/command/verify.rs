@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use clap::ArgGroup;
 
 use crate::domain::{Head, SignedHead};
 use crate::proof::{Summary, verify_bundle};
@@ -28,9 +29,10 @@ use crate::text::{pluralize, replace_invisible_lines};
      all else in it follows from the ledger and the attachments. What has to be trusted is the \
      public key, or the head of its last entry: an earlier head proves the entries up to that one."
 )]
+#[command(group(ArgGroup::new("what").required(true).args(["bundle", "db"])))]
 pub struct Arguments {
     /// A bundle that 'envsnap proof' has made
-    #[arg(value_name = "BUNDLE", required_unless_present = "db", conflicts_with_all = ["db", "attachments"])]
+    #[arg(value_name = "BUNDLE", conflicts_with_all = ["db", "attachments"])]
     bundle: Option<PathBuf>,
     /// The recorder's file, which a recorder may write to meanwhile
     #[arg(long, value_name = "FILE")]

@@ -87,7 +87,11 @@ async fn repeated_deployment_report_returns_the_first_number_and_a_rollback_a_ne
     ] {
         let body = json!({"artifact_fingerprint": digest(byte), "environment": environment});
         let answer = recorder.post("/deployments/acme/runner", &body).await;
-        assert_eq!(answer.body, json!({"deployment_id": number}), "{byte} {environment}");
+        assert_eq!(
+            answer.body,
+            json!({"deployment_id": number, "environment_exists": false}),
+            "{byte} {environment}"
+        );
     }
 }
 

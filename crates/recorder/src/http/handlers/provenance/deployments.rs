@@ -13,17 +13,25 @@ use crate::http::access::Caller;
 use crate::http::handlers::head_header;
 use crate::http::request::{Deployment, JsonBody, Parameters};
 use crate::http::views;
+use crate::store::Store;
 use crate::store::provenance::{DeploymentQuery, ProvenanceStore};
 
 /// `POST /deployments/{org}/{flow}`, an extension of this recorder.
-pub(super) async fn report<S: ProvenanceStore>(
+pub(super) async fn report<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path((org, flow)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
     JsonBody(Deployment(report), _reserved): JsonBody<Deployment>,
 ) -> Result<impl IntoResponse, Error> {
+    // It may be created later.
+    let environment_exists = match store.environment(&org, &report.environment).await {
+        Ok(_) => true,
+        Err(Error::EnvironmentNotFound { .. }) => false,
+        Err(error) => return Err(error),
+    };
     let (number, head) = store.report_deployment(&org, &flow, report, caller.actor()).await?;
-    Ok((StatusCode::CREATED, head_header(&head), Json(json!({ "deployment_id": number }))))
+    let answer = json!({"deployment_id": number, "environment_exists": environment_exists});
+    Ok((StatusCode::CREATED, head_header(&head), Json(answer)))
 }
 
 /// `GET /deployments/{org}/{flow}`: the earliest first.
