@@ -63,8 +63,6 @@ fn stack_parameters(recorder: &Recorder) -> Vec<String> {
         format!("TokenParameter={TOKEN_PARAMETER}"),
         format!("KosliHost={}", recorder.url),
         "AutoCreateEnvironment=true".to_owned(),
-        // Only the test and events of ECS invoke the function.
-        "Schedule=60".to_owned(),
     ]
 }
 
@@ -92,7 +90,10 @@ fn created_snapshot(environment: &Value) -> bool {
 async fn stack_deployed_from_the_archive_reports_tasks_that_change() {
     let directory = TempDir::new().unwrap();
     let (archive, recorder, aws) = deployment_fixture(directory.path()).await;
-    sam_deploy(&aws, &archive, "envsnap", &stack_parameters(&recorder)).await;
+    let mut parameters = stack_parameters(&recorder);
+    // Only the test and events of ECS invoke the function.
+    parameters.push("Schedule=60".to_owned());
+    sam_deploy(&aws, &archive, "envsnap", &parameters).await;
 
     let function = aws.stack_output("envsnap", "FunctionName").await;
     let log = aws.stack_output("envsnap", "LogGroupName").await;
@@ -130,6 +131,7 @@ async fn the_aws_cli_deploys_the_archive_into_a_vpc() {
         "SubnetIds=subnet-0a1b2c3d,subnet-1a1b2c3d".to_owned(),
         "SecurityGroupIds=sg-0a1b2c3d".to_owned(),
         format!("EcsClusters=app,arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/other"),
+        "Schedule=5".to_owned(),
     ]);
     let deploy = ["cloudformation", "deploy", "--template-file", "packaged.yaml"];
     let stack = ["--stack-name", "in-vpc", "--capabilities", "CAPABILITY_IAM"];
