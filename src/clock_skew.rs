@@ -63,7 +63,7 @@ impl fmt::Display for ClockSkew {
             }
             None => f.write_str("minutes away from the clock of AWS")?,
         }
-        f.write_str(". Set it, and keep it in step by NTP")
+        Ok(())
     }
 }
 

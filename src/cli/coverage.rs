@@ -6,16 +6,16 @@ use jiff::Timestamp;
 
 use super::terminal::Terminal;
 use crate::api::wire::ReportGap;
-use crate::recorder::text::humanize_duration;
+use crate::recorder::text::two_unit_duration;
 
 /// Gaps that are listed; `envsnap env log` has them all.
 const MAX_LISTED_GAPS: usize = 5;
 
-/// `no report from Mon, 22 Aug 2022 12:39:22 CEST to now: 4 hours`.
+/// `no report from Mon, 22 Aug 2022 12:39:22 CEST to now: 4 h 5 min`.
 pub(super) fn describe(gap: &ReportGap, terminal: &Terminal) -> String {
     let now = terminal.now.as_duration().as_secs_f64();
     let until = gap.until.map_or_else(|| "now".to_owned(), |until| terminal.time(until));
-    let duration = humanize_duration(gap.until.unwrap_or(now) - gap.from);
+    let duration = two_unit_duration(gap.until.unwrap_or(now) - gap.from);
     format!("no report from {} to {until}: {duration}", terminal.time(gap.from))
 }
 

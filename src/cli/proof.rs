@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     /// From when on; from the first snapshot, unless this is given
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Until when; until the last report, unless this is given
+    /// Until when; until the last report that the ledger has, unless this is given
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
     /// The file to write, which must not exist yet

@@ -288,6 +288,16 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
                 None => anyhow!("there is no such snapshot: {status}: {message}"),
             }
         }
+        Some(api @ ApiError::NoSnapshotYet { message }) => {
+            let remedy = ErrorKind::from(api).remedy(RemedyContext::Terminal);
+            match snapshot_and_count(message) {
+                Some((snapshot, _)) => {
+                    let environment = snapshot.split(['#', '~', '@']).next().unwrap_or_default();
+                    anyhow!("there is no snapshot of {environment} yet. {remedy}")
+                }
+                None => anyhow!("{error:#}. {remedy}"),
+            }
+        }
         Some(api) => {
             let remedy = ErrorKind::from(api).remedy(RemedyContext::Terminal);
             anyhow!("{error:#}. {remedy}")

@@ -136,8 +136,15 @@ impl<'r, E: EcsApi> Reading<'r, E> {
                 source: CallError::Malformed(message),
             });
         }
-        if !scope.services.is_everything() && !all.clone().any(|task| counts(task, scope)) {
-            self.require_service_in_scope(scope, &mut all, &clusters, progress).await?;
+        if !scope.services.is_everything() && !all.any(|task| counts(task, scope)) {
+            if scope.services.include.is_empty() {
+                // Standalone tasks are in scope, and all may have ended.
+                tracing::info!(
+                    "only excluded services run in the clusters in scope, and no standalone task"
+                );
+            } else {
+                self.require_service_in_scope(scope, &clusters, progress).await?;
+            }
         }
         Ok(tasks)
     }

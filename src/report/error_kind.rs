@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::api::ApiError;
+use crate::token::TokenError;
 
 /// A kind of failure. Kinds differ in their remedy; several may share an error type, which alarms
 /// and programs look at.
@@ -221,7 +222,7 @@ impl ErrorKind {
                 meaning: "AWS refuses every request for the time in its signature",
                 in_function: "The clock is that of Lambda: if it stays wrong, deploy the function \
                               with any change, so that it starts anew elsewhere",
-                on_terminal: "Set the clock of this machine",
+                on_terminal: "Set the clock of this machine, and keep it in step by NTP",
             },
             Self::Contradiction => everywhere(
                 "EcsUnavailable",
@@ -317,6 +318,7 @@ impl ErrorKind {
 impl From<&ApiError> for ErrorKind {
     fn from(error: &ApiError) -> Self {
         match error {
+            ApiError::Token(TokenError::ClockSkew { .. }) => Self::WrongClock,
             ApiError::Token(_) => Self::TokenUnavailable,
             ApiError::EnvironmentNotFound { .. } => Self::EnvironmentNotFound,
             ApiError::Rejected { status, .. } if matches!(status.as_u16(), 401 | 403) => {

@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 /// late by a whole interval.
 const EARLY_TOLERANCE: Duration = Duration::from_secs(30);
 
+/// The clocks of the reporter and the server may differ by this much.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);
+
 /// The heartbeat of one environment: once in each period, at an offset derived from the
 /// environment's name, so that a fleet does not report all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +29,16 @@ impl Heartbeat {
         Self { period, offset }
     }
 
-    /// Whether a report is due if the last one was at `last`. `false` if the clock was set back
-    /// since.
+    /// Whether a report is due if the last one was at `last`. A time in the future is one of a clock that
+    /// was wrong, and says nothing of when the last report was.
     pub(super) fn is_due(self, last: SystemTime, now: SystemTime) -> bool {
-        let is_old = now.duration_since(last).is_ok_and(|age| age + EARLY_TOLERANCE >= self.period);
-        is_old || self.period_number(now) > self.period_number(last)
+        match now.duration_since(last) {
+            Ok(age) => {
+                age + EARLY_TOLERANCE >= self.period
+                    || self.period_number(now) > self.period_number(last)
+            }
+            Err(ahead) => ahead.duration() > MAX_CLOCK_DIFFERENCE,
+        }
     }
 
     /// Number of the period that contains `at`, counted from the Unix epoch.
@@ -95,7 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn heartbeat_is_not_due_if_the_clock_was_set_back() {
-        assert!(!Heartbeat::new(HOUR, "aws-prod").is_due(at(7_200), at(0)));
+    fn heartbeat_is_due_if_the_last_report_is_more_than_ten_minutes_in_the_future() {
+        for (ahead, is_due) in [(60, false), (600, false), (601, true), (30 * 86_400, true)] {
+            assert_eq!(
+                Heartbeat::new(HOUR, "aws-prod").is_due(at(ahead), at(0)),
+                is_due,
+                "{ahead}"
+            );
+        }
     }
 }

@@ -91,9 +91,10 @@ impl Memory {
         self.known = None;
     }
 
-    /// Stores the time of the last report by any process, unless a later one is known.
+    /// Stores the time of the last report by any process, if it is known. An earlier one replaces a later
+    /// one: that of a clock that was ahead.
     pub(super) fn remember_report_time(&mut self, at: Option<SystemTime>) {
-        self.last_reported_at = self.last_reported_at.max(at);
+        self.last_reported_at = at.or(self.last_reported_at);
     }
 
     /// Whether a heartbeat is due by the last report that is known here. Another process may have
@@ -156,8 +157,8 @@ mod tests {
         let mut memory = Memory::default();
         assert!(!memory.heartbeat_may_be_due(at(0), None));
         assert!(memory.heartbeat_may_be_due(at(0), hourly), "nothing is known yet");
+        memory.remember_report_time(Some(at(99_000)));
         memory.remember_report_time(Some(at(10_000)));
-        memory.remember_report_time(Some(at(500)));
         memory.remember_report_time(None);
         assert!(!memory.heartbeat_may_be_due(at(10_000), hourly));
         assert!(memory.heartbeat_may_be_due(at(13_600), hourly));

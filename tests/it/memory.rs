@@ -228,6 +228,21 @@ async fn new_process_measures_the_heartbeat_from_the_last_report_to_the_server()
 }
 
 #[tokio::test]
+async fn heartbeat_is_due_if_the_server_dates_the_last_report_to_next_month() {
+    let (_ecs, server, reporter) = with_scripted_server(&[("HEARTBEAT", "1h")]).await;
+    let next_month = jiff::Timestamp::now().as_second() + 30 * 86_400;
+    let environment = json!({"include_scaling": true, "last_reported_at": next_month});
+    server.environment_is_with("if-match", &environment);
+    server.then_with(200, &[("x-envsnap-accepts", "if-match")], snapshot(4, 3).to_string());
+    server.then(200, "\"OK\"");
+    let schedule = Trigger::new(TriggerKind::Schedule);
+    let outcome = run(&reporter, &schedule).await;
+    assert_eq!(outcome.reason, Some(ReportReason::Heartbeat), "{outcome:?}");
+    // Its own report counts from then on.
+    assert_eq!(run(&reporter, &schedule).await.outcome, OutcomeKind::Unchanged);
+}
+
+#[tokio::test]
 async fn forced_run_fetches_the_latest_snapshot_and_posts_even_if_it_is_unchanged() {
     let bench = Bench::start(app(), &[]).await;
     bench.tick().await;

@@ -116,7 +116,7 @@ async fn env_and_artifact_commands_print_the_expected_lines() {
             &[
                 "SNAPSHOT  FROM ",
                 "#3        Mon, 22 Aug 2022 10:09:22 UTC  now ",
-                "#2        Mon, 22 Aug 2022 09:59:22 UTC  Mon, 22 Aug 2022 10:09:22 UTC  10 minutes  +1",
+                "#2        Mon, 22 Aug 2022 09:59:22 UTC  Mon, 22 Aug 2022 10:09:22 UTC  10 min ",
                 "#1        ",
             ],
         ),
@@ -238,7 +238,7 @@ async fn env_log_shows_a_gap_without_reports_within_an_unchanged_snapshot() {
     }
     let gap_line = |from: &str| {
         format!(
-            "  (no report from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 days)"
+            "  (no report from Mon, 22 Aug 2022 {from} UTC to Thu, 25 Aug 2022 10:39:22 UTC: 3 d)"
         )
     };
     for arguments in [&["env", "log", "aws-prod"][..], &["env", "log", "aws-prod", "--long"]] {
@@ -287,7 +287,7 @@ async fn questions_of_an_environment_without_a_snapshot_say_how_to_report_it() {
         &["missing", "aws-prod"],
     ] {
         let error = ask_at(&recorder.url, arguments).await.failed();
-        assert!(error.contains("there is no snapshot yet: "), "{arguments:?}: {error}");
+        assert!(error.contains("there is no snapshot of aws-prod yet. "), "{arguments:?}: {error}");
         assert!(error.contains("to report it, run `envsnap report`"), "{arguments:?}: {error}");
     }
 }

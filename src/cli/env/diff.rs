@@ -187,9 +187,15 @@ fn diff_text(
     parts.join("\n")
 }
 
-/// The first line of a difference, which explains the signs before the artifacts.
+/// The first line of a difference between two snapshots, which explains the signs before the artifacts.
 pub(super) fn heading(from: &str, to: &str) -> String {
-    format!("From {from} to {to} (- exited, + started, ~ scaled)")
+    let environment = |snapshot: &str| snapshot.split('#').next().unwrap_or_default().to_owned();
+    let (one, other) = (environment(from), environment(to));
+    if one == other {
+        format!("From {from} to {to} (- exited, + started, ~ scaled)")
+    } else {
+        format!("From {from} to {to} (- only in {one}, + only in {other}, ~ other replicas)")
+    }
 }
 
 pub(super) fn is_empty(diff: &EnvironmentDiff) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
+use envsnap_model::provenance::Origin;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -248,7 +249,7 @@ pub(in crate::cli) fn table(
     if states {
         headings.push("STATE");
         for (row, artifact) in rows.iter_mut().zip(recorded.running()) {
-            row.cells.push(or_not_available(compliance_state(artifact)));
+            row.cells.push(state_cell(artifact));
         }
     }
     artifact_table(&headings, 1, &rows, wide, terminal)
@@ -317,6 +318,15 @@ pub(super) fn compliance_state(artifact: &RecordedArtifact) -> Option<&str> {
     let stated = flow.and_then(|flow| flow.state.as_deref());
     let in_flow = flow.and_then(|flow| flow.artifact_compliance_in_flow);
     stated.or_else(|| artifact.compliant.or(in_flow).map(compliance))
+}
+
+/// The compliance state, and whether the artifact started without provenance.
+fn state_cell(artifact: &RecordedArtifact) -> String {
+    let status = artifact.origin.as_ref().map(|origin| origin.status);
+    let origin = status.filter(|status| matches!(status, Origin::Rogue | Origin::Late));
+    let parts = [compliance_state(artifact), origin.map(Origin::as_str)];
+    let parts: Vec<_> = parts.into_iter().flatten().map(replace_invisible).collect();
+    if parts.is_empty() { NOT_AVAILABLE.to_owned() } else { parts.join(", ") }
 }
 
 fn or_not_available(text: Option<&str>) -> String {

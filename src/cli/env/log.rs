@@ -165,7 +165,11 @@ pub(super) async fn run(args: &ServerArgs, arguments: &Arguments) -> anyhow::Res
         rows.sort_by(|one, other| other.snapshot.from.total_cmp(&one.snapshot.from));
     }
     let log = LogView { rows };
-    let text = if arguments.long { log.long_text(&terminal) } else { log.table_text(&terminal) };
+    let text = if arguments.long {
+        log.long_text(&terminal)
+    } else {
+        log.table_text(args.output == OutputFormat::Wide, &terminal)
+    };
     print(&(first_line(times, &terminal) + &text))?;
     for History { environment, snapshots } in &histories {
         eprint_truncation(environment, snapshots, "snapshot");

@@ -12,7 +12,7 @@ pub(super) struct ScopeArguments {
     /// Clusters to read, names or ARNs; all if none is given
     #[arg(value_name = "CLUSTER", value_parser = not_blank)]
     clusters: Vec<String>,
-    /// The same
+    /// A cluster to read, as CLUSTER
     #[arg(long, value_name = "CLUSTER", value_parser = not_blank)]
     cluster: Vec<String>,
     /// Clusters whose name matches an expression, besides the named ones

@@ -102,7 +102,13 @@ impl<E: EcsApi> Reading<'_, E> {
             tokio::time::sleep(wait).await;
             let described =
                 self.describe_clusters(std::slice::from_ref(&cluster.id), progress).await?;
-            running_tasks = described.first().map_or(0, |described| described.running_tasks);
+            let Some(active) = described.iter().find(|it| active_name(it).is_some()) else {
+                return Err(EcsError::Call {
+                    operation: format!("describe cluster \"{}\"", cluster.name),
+                    source: CallError::ClusterNotFound,
+                });
+            };
+            running_tasks = active.running_tasks;
             if running_tasks <= tasks.running_status_count() {
                 return Ok(tasks);
             }

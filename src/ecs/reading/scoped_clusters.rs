@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Reading;
 use crate::ecs::{
-    CallError, Cluster, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope, Task,
+    CallError, Cluster, ClusterRef, DESCRIBE_BATCH, EcsApi, EcsError, Progress, Scope,
 };
 
 /// A cluster to read.
@@ -168,15 +168,13 @@ impl<E: EcsApi> Reading<'_, E> {
             .await
     }
 
-    /// Called if a filter on services matches no running container.
+    /// Called if a filter that names services matches no running container.
     ///
     /// # Errors
-    /// The filter selects no existing service either. It is valid if it only excludes services, and
-    /// there is nothing to exclude.
+    /// The filter selects no existing service either.
     pub(super) async fn require_service_in_scope(
         &self,
         scope: &Scope,
-        tasks: impl Iterator<Item = &Task>,
         clusters: &[ClusterInScope],
         progress: &Progress,
     ) -> Result<(), EcsError> {
@@ -194,10 +192,6 @@ impl<E: EcsApi> Reading<'_, E> {
             if names.iter().any(|name| scope.services.selects(name)) {
                 return Ok(());
             }
-        }
-        let nothing_to_leave_out = services == 0 && !tasks.into_iter().any(Task::runs);
-        if scope.services.include.is_empty() && nothing_to_leave_out {
-            return Ok(());
         }
         Err(nothing_in_scope_error(
             &format!("no running container and none of the {services} services is in scope"),

@@ -222,7 +222,6 @@ async fn scope_that_matches_no_existing_cluster_or_service_is_an_error() {
         (&deleted, everything()),
         (&app, excluding_all),
         (&app, services(&["wbe"], &[])),
-        (&app, services(&[], &["web", "db", "s1", "s2"])),
     ] {
         let result = running(reader, &scope).await;
         assert!(matches!(result, Err(EcsError::NothingInScope(_))), "{scope:?} {result:?}");
@@ -240,6 +239,19 @@ async fn services_are_listed_only_if_the_service_filter_matches_no_running_conta
     assert!(!listed(reader.ecs.take_calls()));
     assert_eq!(running(&reader, &services(&["idle"], &[])).await.unwrap(), [""; 0]);
     assert!(listed(reader.ecs.take_calls()));
+}
+
+#[tokio::test]
+async fn standalone_tasks_that_ended_beside_an_excluded_service_leave_an_empty_reading() {
+    let mut app = FakeCluster::with_running_tasks(&["web", "job"]);
+    app.services = vec!["web".to_owned()];
+    app.tasks[0].task.group = Some("service:web".to_owned());
+    app.tasks[1].task.group = Some("family:job".to_owned());
+    let reader = reader(FakeEcs::new([("app", app)]));
+    let scope = services(&[], &["web"]);
+    assert_eq!(running(&reader, &scope).await.unwrap(), ["job:1"]);
+    reader.ecs.change(|account| drop(account.get_mut("app").unwrap().tasks.remove(1)));
+    assert_eq!(running(&reader, &scope).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]

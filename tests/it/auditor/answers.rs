@@ -140,7 +140,7 @@ async fn snapshot_recorded_at_a_fraction_of_a_second_is_found_by_its_printed_sec
 /// The ten hours without a report, in Berlin and in UTC.
 macro_rules! gap {
     () => {
-        "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 hours"
+        "no report from Mon, 27 Oct 2025 02:00:00 CET to Mon, 27 Oct 2025 12:00:00 CET: 10 h"
     };
 }
 

@@ -52,6 +52,11 @@ async fn rogue_lists_an_unreported_image_with_cluster_service_and_start() {
     assert!(!shown.contains("runner"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
 
+    // The state of what no pipeline reported.
+    let running = story.ask(&["env", "get", "aws-prod"]).await.success();
+    let states = |state| running.lines().filter(|line| line.ends_with(state)).count();
+    assert_eq!((states(" rogue"), states(" COMPLIANT"), states(" N/A")), (1, 2, 2), "{running}");
+
     let found = story.ask(&["rogue", "aws-prod", "-o", "json"]).await;
     assert_eq!(found.code, Some(1), "{found:?}");
     let found: Value = serde_json::from_str(&found.out).unwrap();

@@ -36,3 +36,41 @@ pub fn ago(elapsed: f64) -> String {
 pub const fn unix_secs(seconds: i64) -> f64 {
     seconds as f64
 }
+
+/// A duration in its two largest units: `1 d 13 h`.
+pub fn two_unit_duration(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s")];
+    let Some(largest) = units.iter().position(|(unit, _)| seconds >= *unit) else {
+        return "under 1 s".to_owned();
+    };
+    let (unit, name) = units[largest];
+    let count = (seconds / unit).floor();
+    let rest = seconds - count * unit;
+    match units.get(largest + 1) {
+        Some((unit, next)) if rest >= *unit => {
+            format!("{count} {name} {} {next}", (rest / unit).floor())
+        }
+        _ => format!("{count} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_is_shown_in_its_two_largest_units() {
+        for (seconds, expected) in [
+            (-3.0, "under 1 s"),
+            (0.4, "under 1 s"),
+            (1.0, "1 s"),
+            (59.9, "59 s"),
+            (60.0, "1 min"),
+            (125.0, "2 min 5 s"),
+            (3_600.0 * 37.0 + 59.0, "1 d 13 h"),
+            (86_400.0 * 11.0 + 60.0, "11 d"),
+        ] {
+            assert_eq!(two_unit_duration(seconds), expected, "{seconds}");
+        }
+    }
+}

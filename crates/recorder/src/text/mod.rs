@@ -5,5 +5,5 @@ mod humanize;
 mod invisible;
 
 pub use csv::csv_table;
-pub use humanize::{ago, humanize_duration, pluralize, unix_secs};
+pub use humanize::{ago, humanize_duration, pluralize, two_unit_duration, unix_secs};
 pub use invisible::{is_invisible, replace_invisible, replace_invisible_lines};

@@ -5,6 +5,8 @@ use maud::{Markup, html};
 
 use crate::text::{self, humanize_duration};
 
+pub(crate) use crate::text::two_unit_duration as duration;
+
 /// `None` if it is outside of the calendar.
 fn timestamp(seconds: f64) -> Option<Timestamp> {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| Timestamp::from_duration(it).ok())
@@ -57,44 +59,11 @@ pub(crate) fn running_for(seconds: f64, now: f64) -> String {
     }
 }
 
-/// A duration in its two largest units: `1 d 13 h`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s")];
-    let Some(largest) = units.iter().position(|(unit, _)| seconds >= *unit) else {
-        return "under 1 s".to_owned();
-    };
-    let (unit, name) = units[largest];
-    let count = (seconds / unit).floor();
-    let rest = seconds - count * unit;
-    match units.get(largest + 1) {
-        Some((unit, next)) if rest >= *unit => {
-            format!("{count} {name} {} {next}", (rest / unit).floor())
-        }
-        _ => format!("{count} {name}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn duration_is_shown_in_its_two_largest_units() {
-        for (seconds, expected) in [
-            (-3.0, "under 1 s"),
-            (0.4, "under 1 s"),
-            (1.0, "1 s"),
-            (59.9, "59 s"),
-            (60.0, "1 min"),
-            (125.0, "2 min 5 s"),
-            (3_600.0 * 37.0 + 59.0, "1 d 13 h"),
-            (86_400.0 * 11.0 + 60.0, "11 d"),
-        ] {
-            assert_eq!(duration(seconds), expected, "{seconds}");
-        }
-    }
 
     #[test]
     fn age_is_shown_in_its_largest_unit() {

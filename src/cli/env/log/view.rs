@@ -7,9 +7,9 @@ use crate::api::wire::{EnvironmentEvent, ReportGap, SnapshotListEntry};
 use crate::cli::coverage;
 use crate::cli::escape::replace_invisible;
 use crate::cli::since;
-use crate::cli::tables::{fingerprint_or_unknown, table_within};
+use crate::cli::tables::{fingerprint_or_unknown, table, table_within};
 use crate::cli::terminal::{Colour, Terminal};
-use crate::recorder::text::humanize_duration;
+use crate::recorder::text::two_unit_duration;
 
 /// The snapshots that `envsnap env log` prints, as a table or in the long form.
 pub(super) struct LogView<'a> {
@@ -36,7 +36,8 @@ impl LogRow<'_> {
 
 impl LogView<'_> {
     /// A table with a row for each snapshot, and lines for the times that no report covers.
-    pub(super) fn table_text(&self, terminal: &Terminal) -> String {
+    /// Unless `wide`, its last column wraps at the terminal's width.
+    pub(super) fn table_text(&self, wide: bool, terminal: &Terminal) -> String {
         if self.rows.is_empty() {
             return "No snapshot.\n".to_owned();
         }
@@ -45,12 +46,16 @@ impl LogView<'_> {
                 row.snapshot_name(),
                 terminal.time(row.snapshot.from),
                 end_text(row.snapshot, terminal),
-                humanize_duration(duration_secs(row.snapshot, terminal)),
+                two_unit_duration(duration_secs(row.snapshot, terminal)),
                 change_summary(row),
             ]
         });
         let headings = ["SNAPSHOT", "FROM", "TO", "DURATION", "CHANGED"];
-        let table = table_within(terminal.width, &headings, rows);
+        let table = if wide {
+            table(&headings, rows)
+        } else {
+            table_within(terminal.width, &headings, rows)
+        };
         let mut lines = table.lines();
         let mut text = String::new();
         if let Some(header) = lines.next() {
@@ -83,7 +88,7 @@ impl LogView<'_> {
                     terminal.paint(Colour::Bold, &row.snapshot_name()),
                     terminal.time(row.snapshot.from),
                     end_text(row.snapshot, terminal),
-                    humanize_duration(duration_secs(row.snapshot, terminal)),
+                    two_unit_duration(duration_secs(row.snapshot, terminal)),
                 );
                 for gap in gap_lines(row, terminal) {
                     let _infallible = writeln!(text, "  {gap}");
@@ -291,13 +296,13 @@ mod tests {
             ),
         ];
         assert_eq!(
-            log_view(&snapshots).table_text(&berlin()),
+            log_view(&snapshots).table_text(false, &berlin()),
             "\
-SNAPSHOT  FROM                            TO                              DURATION  CHANGED
-#66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 days   -1 ~2
-  (no report from Mon, 22 Aug 2022 12:39:22 CEST to Mon, 22 Aug 2022 17:12:42 CEST: 4 hours)
-#65       Mon, 22 Aug 2022 11:39:22 CEST  Mon, 22 Aug 2022 17:12:42 CEST  5 hours   +1
-#64       Mon, 22 Aug 2022 11:37:52 CEST  Mon, 22 Aug 2022 11:39:22 CEST  1 minute  ?
+SNAPSHOT  FROM                            TO                              DURATION    CHANGED
+#66       Mon, 22 Aug 2022 17:12:42 CEST  now                             10 d 20 h   -1 ~2
+  (no report from Mon, 22 Aug 2022 12:39:22 CEST to Mon, 22 Aug 2022 17:12:42 CEST: 4 h 33 min)
+#65       Mon, 22 Aug 2022 11:39:22 CEST  Mon, 22 Aug 2022 17:12:42 CEST  5 h 33 min  +1
+#64       Mon, 22 Aug 2022 11:37:52 CEST  Mon, 22 Aug 2022 11:39:22 CEST  1 min 30 s  ?
 "
         );
     }
@@ -312,8 +317,8 @@ SNAPSHOT  FROM                            TO                              DURATI
         let note = "\nNo report confirmed a snapshot here after it was recorded.\n\
                     Without the reporter's HEARTBEAT only changes are reported: ";
         let view = log_view(&snapshots);
-        for output in [view.table_text(&berlin()), view.long_text(&berlin())] {
-            assert!(output.contains("CEST to now: 11 days)"), "{output}");
+        for output in [view.table_text(false, &berlin()), view.long_text(&berlin())] {
+            assert!(output.contains("CEST to now: 11 d 2 h)"), "{output}");
             assert!(output.contains(note), "{output}");
             assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
         }
@@ -324,12 +329,12 @@ SNAPSHOT  FROM                            TO                              DURATI
         several.rows[0].environment = Some("prod");
         let row = LogRow { environment: Some("beta"), snapshot: &confirmed, changes: None };
         several.rows.push(row);
-        let output = several.table_text(&berlin());
+        let output = several.table_text(false, &berlin());
         assert!(output.contains("No report confirmed a snapshot of prod after"), "{output}");
         // Without times to explain there is no note.
         for confirmed_until in [None, Some(SNAPSHOT_START_SECS)] {
             let snapshots = [snapshot_entry(66, SNAPSHOT_START_SECS, 0.0, confirmed_until)];
-            assert_eq!(log_view(&snapshots).table_text(&berlin()).lines().count(), 2);
+            assert_eq!(log_view(&snapshots).table_text(false, &berlin()).lines().count(), 2);
         }
     }
 
@@ -344,7 +349,7 @@ SNAPSHOT  FROM                            TO                              DURATI
             log_view(&snapshots).long_text(&berlin()),
             format!(
                 "\
-#66  Mon, 22 Aug 2022 11:40:22 CEST – now (11 days)
+#66  Mon, 22 Aug 2022 11:40:22 CEST – now (11 d 2 h)
   - runner:85d83c6
     SHA256: {fingerprint}
     1 instance stopped running (from 1 to 0)
@@ -355,7 +360,7 @@ SNAPSHOT  FROM                            TO                              DURATI
     SHA256: {fingerprint}
     1 instance stopped running (from 2 to 1)
 
-#65  Mon, 22 Aug 2022 11:39:22 CEST – Mon, 22 Aug 2022 11:40:22 CEST (1 minute)
+#65  Mon, 22 Aug 2022 11:39:22 CEST – Mon, 22 Aug 2022 11:40:22 CEST (1 min)
   + a\u{fffd}[2J
     SHA256: {fingerprint}
     from 0 to 1

@@ -104,6 +104,22 @@ async fn missing_task_that_is_listed_as_stopped_is_described_once_more_and_then_
 }
 
 #[tokio::test(start_paused = true)]
+async fn cluster_that_is_deleted_between_two_readings_is_not_read_as_empty() {
+    let app = FakeCluster { counted_too_many: 5, ..FakeCluster::default() };
+    let reader = reader(FakeEcs::new([("app", app)]));
+    reader.ecs.change_after("describe 1 clusters", |account| {
+        account.get_mut("app").unwrap().inactive = true;
+    });
+    let result = running(&reader, &clusters(&["app"])).await;
+    let is_not_found = matches!(
+        &result,
+        Err(EcsError::ClusterNotFound { .. }
+            | EcsError::Call { source: CallError::ClusterNotFound, .. })
+    );
+    assert!(is_not_found, "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reading_fails_if_no_time_is_left_to_describe_a_missing_task_again() {
     let reader = reader(with_tasks_missing_at_first(&[("b", usize::MAX)]));
     let deadline = Instant::now() + Duration::from_millis(1_500);

@@ -57,7 +57,12 @@ async fn compare_page_shows_report_gaps_and_what_ran_only_between_the_snapshots(
     let swapped = "/acme/compare?from=env%231&to=env%234".to_owned();
     assert!(reversed.attributes("href").contains(&swapped));
     let other = get(&recorder, "/acme/compare?from=env&to=other").await.words();
-    assert!(!other.contains("in between") && other.contains("1 exited"), "{other}");
+    assert!(!other.contains("in between") && !other.contains("exited"), "{other}");
+    let differs = "What differs between env#4 and other#1";
+    for expected in [differs, "1 only in env, 1 only in other, 0 with other replicas, 0 the same."]
+    {
+        assert!(other.contains(expected), "{expected}: {other}");
+    }
 }
 
 #[tokio::test]

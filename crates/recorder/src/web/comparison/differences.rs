@@ -34,7 +34,8 @@ fn origins(columns: Columns<'_>, snapshots: [&SnapshotRecord; 2]) -> Origins {
     running.filter_map(|it| Some((it.identity(), it.provenance.clone()?))).collect()
 }
 
-/// What exited, started, was scaled and is unchanged from the first snapshot to the second.
+/// What exited, started, was scaled and is unchanged from the first snapshot to the second; of two
+/// environments, what runs in only one of them, with other replicas, and in both.
 pub(super) fn differences(
     columns: Columns<'_>,
     [from, to]: &[Snappish; 2],
@@ -50,36 +51,69 @@ pub(super) fn differences(
             artifacts
         });
     let nothing = exited.is_empty() && started.is_empty() && scaled.is_empty();
+    let is_one = from.environment == to.environment;
+    let [exited_heading, started_heading, scaled_heading, same_heading] = if is_one {
+        ["exited", "started", "scaled", "unchanged"].map(str::to_owned)
+    } else {
+        let only_in = |side: &Snappish| format!("only in {}", side.environment);
+        [only_in(from), only_in(to), "with other replicas".to_owned(), "the same".to_owned()]
+    };
+    let part = |id, heading, side: &'_ Snappish, artifacts, has_change| Part {
+        id,
+        heading,
+        environment: address(columns.org, &side.environment),
+        artifacts,
+        has_change,
+    };
+    let parts = [
+        part("exited", exited_heading, from, exited, is_one),
+        part("started", started_heading, to, started, is_one),
+        part("scaled", scaled_heading, to, scaled, true),
+    ];
+    let same = part("same", same_heading, to, same, false);
     html! {
         @if nothing {
             p.empty { "The same runs in both." }
         } @else {
             p.quiet {
-                (exited.len()) " exited, " (started.len()) " started, " (scaled.len()) " scaled, "
-                (same.len()) " unchanged."
+                @for part in &parts { (part.artifacts.len()) " " (part.heading) ", " }
+                (same.artifacts.len()) " " (same.heading) "."
             }
         }
         (replaced)
         @if !columns.shown { (nothing_reported()) }
-        @for (id, heading, environment, artifacts) in [
-            ("exited", "Exited", &from.environment, &exited),
-            ("started", "Started", &to.environment, &started),
-            ("scaled", "Scaled", &to.environment, &scaled),
-        ] {
-            @if !artifacts.is_empty() {
-                section aria-labelledby=(id) {
-                    h2 id=(id) { (heading) }
-                    (artifact_table(columns, &origins, environment, (id, artifacts)))
-                }
+        @for part in parts.iter().filter(|part| !part.artifacts.is_empty()) {
+            section aria-labelledby=(part.id) {
+                h2 id=(part.id) { (upper_initial(&part.heading)) }
+                (artifact_table(columns, &origins, part))
             }
         }
-        @if !same.is_empty() {
+        @if !same.artifacts.is_empty() {
             details open=[nothing.then_some("open")] {
-                summary id="same" { (pluralize(same.len() as u64, "unchanged artifact")) }
-                (artifact_table(columns, &origins, &to.environment, ("same", &same)))
+                summary id="same" { (pluralize(same.artifacts.len() as u64, "unchanged artifact")) }
+                (artifact_table(columns, &origins, &same))
             }
         }
     }
+}
+
+/// The artifacts that exited, that started, that were scaled, or that are the same.
+struct Part {
+    /// Of its heading: `exited`, `started`, `scaled` or `same`.
+    id: &'static str,
+    /// As within a sentence.
+    heading: String,
+    /// The path of the environment in which they ran.
+    environment: String,
+    artifacts: Vec<DiffArtifact>,
+    /// Each shows how its replicas changed.
+    has_change: bool,
+}
+
+fn upper_initial(heading: &str) -> String {
+    let mut rest = heading.chars();
+    rest.next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + rest.as_str())
 }
 
 /// The versions of each image that exited and started: `differ 5894f34 → 4d27021`.
@@ -109,16 +143,9 @@ fn replaced_versions_section(diff: &EnvironmentDiff) -> Markup {
     }
 }
 
-/// A table of artifacts as they ran in `environment`; `id` is that of its heading: `exited`, `started`,
-/// `scaled` or `same`.
-fn artifact_table(
-    columns: Columns<'_>,
-    origins: &Origins,
-    environment: &str,
-    (id, artifacts): (&str, &[DiffArtifact]),
-) -> Markup {
+fn artifact_table(columns: Columns<'_>, origins: &Origins, part: &Part) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-labelledby=(id) {
+        div.wide tabindex="0" role="region" aria-labelledby=(part.id) {
             table {
                 thead {
                     tr {
@@ -130,14 +157,14 @@ fn artifact_table(
                     }
                 }
                 tbody {
-                    @for artifact in artifacts.iter().take(MAX_SHOWN) {
-                        (artifact_row(columns, origins, environment, (id, artifact)))
+                    @for artifact in part.artifacts.iter().take(MAX_SHOWN) {
+                        (artifact_row(columns, origins, part, artifact))
                     }
                 }
             }
         }
-        @if artifacts.len() > MAX_SHOWN {
-            p.quiet { "and " (artifacts.len() - MAX_SHOWN) " more, which the JSON has." }
+        @if part.artifacts.len() > MAX_SHOWN {
+            p.quiet { "and " (part.artifacts.len() - MAX_SHOWN) " more, which the JSON has." }
         }
     }
 }
@@ -145,16 +172,15 @@ fn artifact_table(
 fn artifact_row(
     columns: Columns<'_>,
     origins: &Origins,
-    environment: &str,
-    (id, artifact): (&str, &DiffArtifact),
+    part: &Part,
+    artifact: &DiffArtifact,
 ) -> Markup {
-    let environment = address(columns.org, environment);
     let identity = Identity::new(&artifact.name, artifact.fingerprint.parse().ok());
     let instances = artifact.instance_count.unwrap_or_default();
     let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => (was, now),
-        _ if id == "exited" => (instances, 0),
-        _ if id == "started" => (0, instances),
+        _ if part.id == "exited" => (instances, 0),
+        _ if part.id == "started" => (0, instances),
         _ => (instances, instances),
     };
     html! {
@@ -163,10 +189,10 @@ fn artifact_row(
                 (name_and_fingerprint(columns.org, &artifact.name, &artifact.fingerprint))
             }
             (columns.cells(origins.get(&identity).map(Box::as_ref)))
-            td.number { (if id == "exited" { was } else { now }) }
-            td { (RunTimes::from_difference(artifact).render(&environment)) }
+            td.number { (if part.id == "exited" { was } else { now }) }
+            td { (RunTimes::from_difference(artifact).render(&part.environment)) }
             td {
-                (replica_change(was, now))
+                @if part.has_change { (replica_change(was, now)) }
                 (first_time_here(artifact.first_time_here.as_deref()))
             }
         }

@@ -137,8 +137,13 @@ fn comparison_page(org: &str, between: &PeriodBetween, differences: &Markup) -> 
     }
     let main = html! {
         h1 {
-            "What changed from " span.one { (from.display_name()) }
-            " to " span.one { (to.display_name()) }
+            @if from.environment == to.environment {
+                "What changed from " span.one { (from.display_name()) }
+                " to " span.one { (to.display_name()) }
+            } @else {
+                "What differs between " span.one { (from.display_name()) }
+                " and " span.one { (to.display_name()) }
+            }
         }
         (between.facts(org))
         (differences)
