@@ -131,7 +131,7 @@ pub struct SnapshotTaken {
     /// Of everything that runs in the snapshot, changed or not.
     pub content_hash: String,
     /// The start of the covered time that contains this entry; the time of this entry if a gap
-    /// ended with it.
+    /// ended with it, or the clock was set back.
     pub covered_from: Micros,
     pub environment: i64,
     /// The reporter's heartbeat in seconds, if it announced one.
@@ -242,7 +242,7 @@ pub struct Confirmed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<u32>,
     /// The last report of the covered time. If it differs from the time of this entry, a gap ended
-    /// with this entry.
+    /// with this entry; if it is later, the clock was set back.
     pub until: Micros,
 }
 

@@ -16,7 +16,8 @@ const HEARTBEAT_GRACE: f64 = 600.0;
 /// An unchanged report makes a ledger entry at most once in so many seconds.
 const CONFIRMATION_INTERVAL: f64 = 6.0 * 3_600.0;
 
-/// Seconds by which the clock may be set back without a `clock-corrected` entry.
+/// Seconds by which the clock may be set back without a `clock-corrected` entry, and without an entry of the
+/// next report.
 const MAX_UNRECORDED_SET_BACK: f64 = 60.0;
 
 /// The earliest and the latest time at which something was recorded, in seconds since the Unix epoch by the
@@ -240,7 +241,9 @@ impl Organization {
             return 201;
         }
         if let (Some(last_report), Some(confirmed)) = (last_report, environment.confirmed)
-            && (!last_report.covers(now) || now.from - confirmed.from >= CONFIRMATION_INTERVAL)
+            && (!last_report.covers(now)
+                || last_report.at.from - now.from > MAX_UNRECORDED_SET_BACK
+                || now.from - confirmed.from >= CONFIRMATION_INTERVAL)
         {
             environment.confirmed = Some(now);
             self.append("confirmed", Token::Reporter, now);

@@ -168,9 +168,7 @@ impl<'a> Ledger<'a> {
             )?
             .query_row([self.org_id], |row| row.get(0).map(Micros))
             .optional()?;
-        if let Some(latest) =
-            latest.filter(|latest| latest.seconds_since(self.now) > CLOCK_TOLERANCE_SECS)
-        {
+        if let Some(latest) = latest.filter(|latest| self.clock_was_set_back_since(*latest)) {
             self.append_one(&Payload::ClockCorrected(ClockCorrected { latest }))?;
         }
         self.append_one(payload)
@@ -193,6 +191,11 @@ impl<'a> Ledger<'a> {
         insert(self.connection, self.org_id, &entry, hash)?;
         projection::apply(self.connection, self.org_id, entry.seq, self.now, payload)?;
         Ok(Head { org: self.org.to_owned(), seq: entry.seq, hash })
+    }
+
+    /// Whether the clock was set back since `time`, by more than synchronization does.
+    pub(super) fn clock_was_set_back_since(&self, time: Micros) -> bool {
+        time.seconds_since(self.now) > CLOCK_TOLERANCE_SECS
     }
 
     pub(super) fn head(&self) -> rusqlite::Result<Head> {

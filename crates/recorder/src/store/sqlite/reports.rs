@@ -58,8 +58,10 @@ pub(super) fn record_report(
     }
 
     let before = reporting_state(connection, org_id, &environment)?;
-    let is_covered =
-        before.last_reported_at.is_none_or(|last| is_covered(last, before.heartbeat, now));
+    // If the clock was set back, the time since the last report is not known: a new covered time begins.
+    let is_covered = before.last_reported_at.is_none_or(|last| {
+        is_covered(last, before.heartbeat, now) && !ledger.clock_was_set_back_since(last)
+    });
     let covered_from = before.covered_from.filter(|_| is_covered).unwrap_or(now);
     let content_hash = hex::decode(&report.content_hash).unwrap_or_default();
     let same_content = before.content_hash.is_some_and(|hash| hash[..] == content_hash[..]);

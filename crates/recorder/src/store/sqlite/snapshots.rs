@@ -94,19 +94,21 @@ impl<'a> History<'a> {
             .optional()
     }
 
-    /// By when each snapshot was recorded, by index, in seconds since the Unix epoch: see
-    /// [`plausible_times`].
-    fn plausible_times(&self) -> rusqlite::Result<Vec<f64>> {
-        let times: Vec<_> = self
-            .connection
+    /// The recorded time of each snapshot, by index.
+    pub(super) fn recorded_times(&self) -> rusqlite::Result<Vec<Micros>> {
+        self.connection
             .prepare_cached(
                 "SELECT recorded_at FROM snapshot
                  WHERE org_id = $1 AND environment_id = $2 ORDER BY snapshot_index",
             )?
-            .query_map([self.org_id, self.environment_id], |row| {
-                row.get(0).map(|time| Micros(time).seconds())
-            })?
-            .collect::<rusqlite::Result<_>>()?;
+            .query_map([self.org_id, self.environment_id], |row| row.get(0).map(Micros))?
+            .collect()
+    }
+
+    /// By when each snapshot was recorded, by index, in seconds since the Unix epoch: see
+    /// [`plausible_times`].
+    fn plausible_times(&self) -> rusqlite::Result<Vec<f64>> {
+        let times: Vec<_> = self.recorded_times()?.into_iter().map(Micros::seconds).collect();
         Ok(plausible_times(&times, self.now.seconds()))
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    fn in_memory() -> Self {
+    pub(super) fn in_memory() -> Self {
         Self::with(SqliteStore::in_memory().unwrap())
     }
 
@@ -61,7 +61,7 @@ impl Fixture {
         found
     }
 
-    async fn spans(&self, name: &str) -> Vec<SnapshotSpan> {
+    pub(super) async fn spans(&self, name: &str) -> Vec<SnapshotSpan> {
         let page = Page { number: 1, size: u32::MAX };
         self.store.snapshot_spans("acme", name, Interval::default(), page, true).await.unwrap()
     }
@@ -118,7 +118,8 @@ fn count(artifact: u8, was: u64, now: u64) -> (String, u64, u64) {
     (format!("image:{artifact}"), was, now)
 }
 
-fn at(seconds: i64) -> Micros {
+/// So many seconds after the start of the clock.
+pub(super) fn at(seconds: i64) -> Micros {
     Micros((START + seconds) * 1_000_000)
 }
 
