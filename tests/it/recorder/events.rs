@@ -126,6 +126,33 @@ async fn events_are_listed_by_interval_and_page_from_either_end() {
 }
 
 #[tokio::test]
+async fn events_are_listed_by_the_repository_that_a_flow_reported_for_their_artifact() {
+    let recorder = recorder_with_four_snapshots().await;
+    for (byte, name, repo) in [(1, "web:1", "acme/web"), (2, "api:1", "acme/api")] {
+        let artifact = json!({
+            "fingerprint": digest(byte), "filename": name, "build_url": "https://b/1",
+            "commit_url": "https://c/1",
+            "git_commit": "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4", "trail_name": "t",
+            "template_reference_name": "image", "repo_info": {"id": "1", "name": repo, "url": "https://r/1"},
+        });
+        let answer = recorder.post("/artifacts/acme/build", &artifact).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    }
+    let all = |positions: &[usize]| positions.iter().map(|at| ALL_EVENTS[*at]).collect::<Vec<_>>();
+    for (query, expected, total) in [
+        ("?repo_name=acme/web", all(&[4, 6, 7]), 3),
+        ("?repo_name=acme%2Fapi&reverse=true", all(&[5, 3, 0]), 3),
+        ("?repo_name=acme/api&repo_name=acme/web&per_page=2&page=2", all(&[4, 5]), 6),
+        ("?repo_name=web", vec![], 0),
+        ("?repo_name=acme/web&interval=2", all(&[6]), 1),
+    ] {
+        let answer = get_events(&recorder, query).await;
+        assert_eq!(descriptions(&answer.body), expected, "{query}");
+        assert_eq!(answer.headers["x-total-count"], total.to_string(), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn event_page_headers_have_counts_and_links_to_the_other_pages() {
     let recorder = recorder_with_four_snapshots().await;
     let middle =

@@ -165,6 +165,18 @@ pub trait Store: Clone + Send + Sync + 'static {
         ascending: bool,
     ) -> impl Future<Output = Result<EventPage, Error>> + Send;
 
+    /// Like [`Self::events`], but only those of artifacts that flows reported with one of these
+    /// repositories.
+    fn events_of_repos(
+        &self,
+        org: &str,
+        environment: &str,
+        repos: Vec<String>,
+        interval: Interval,
+        page: Page,
+        ascending: bool,
+    ) -> impl Future<Output = Result<EventPage, Error>> + Send;
+
     /// A page of the events in `interval`, in order, of the environment that the entry with this number
     /// created, also if it is archived.
     fn events_of_environment_created_by(

@@ -11,7 +11,7 @@ use super::paging::RequestUrl;
 use envsnap_model::expression::{Bound, Expression, Interval};
 use envsnap_model::wire::{ArtifactRun, EnvironmentEvent, SnapshotListEntry};
 
-use crate::domain::{ArtifactPattern, ArtifactRun as Run, Error, EventPage, Page, SnapshotSpan};
+use crate::domain::{ArtifactPattern, ArtifactRun as Run, Error, Page, SnapshotSpan};
 use crate::http::request::Parameters;
 use crate::http::views;
 use crate::store::Store;
@@ -46,11 +46,13 @@ pub(crate) async fn events<S: Store>(
     let (interval, page) = (parameters.interval_or_limits(), parameters.page(MAX_EVENTS_PER_PAGE));
     let reverse = parameters.flag("reverse");
     parameters.check()?;
-    let mut events = store.events(&org, &environment, interval, page, reverse).await?;
-    // The repository of an artifact is not known here, so that the filter matches nothing.
-    if parameters.last("repo_name").is_some() {
-        events = EventPage { events: Vec::new(), total: 0 };
-    }
+    let repos: Vec<_> =
+        parameters.all("repo_name").filter(|repo| !repo.is_empty()).map(str::to_owned).collect();
+    let events = if repos.is_empty() {
+        store.events(&org, &environment, interval, page, reverse).await?
+    } else {
+        store.events_of_repos(&org, &environment, repos, interval, page, reverse).await?
+    };
     let headers = address.headers(page, events.total);
     let events = events.events.into_iter();
     Ok((headers, Json(events.map(|event| views::event(&org, &environment, event)).collect())))

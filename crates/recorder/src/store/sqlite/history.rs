@@ -101,7 +101,7 @@ impl History<'_> {
 
     /// The events of the snapshots from index `from` to `to`, the earliest first; within a snapshot in the
     /// reverse order of its artifacts.
-    fn events(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Event>> {
+    pub(super) fn events(&self, from: u32, to: u32) -> rusqlite::Result<Vec<Event>> {
         let times = self.times(from, to)?;
         let changes = self.changes(from, to)?;
         let mut events = Vec::with_capacity(changes.len());

@@ -26,6 +26,7 @@ mod projection;
 mod provenance;
 mod readers;
 mod rebuild;
+mod repo_events;
 mod reports;
 mod rescue;
 mod rows;
@@ -536,6 +537,25 @@ impl Store for SqliteStore {
     ) -> Result<EventPage, Error> {
         self.read_history("list the events of", org, environment, move |history| {
             history.event_page(&interval, page, ascending)
+        })
+        .await
+    }
+
+    async fn events_of_repos(
+        &self,
+        org: &str,
+        environment: &str,
+        repos: Vec<String>,
+        interval: Interval,
+        page: Page,
+        ascending: bool,
+    ) -> Result<EventPage, Error> {
+        let question = "list the events of repositories in";
+        let operation = format!("{question} environment '{environment}' of organization '{org}'");
+        let (org, environment, now) = (org.to_owned(), environment.to_owned(), self.now());
+        self.read_sized(operation, ReadSize::Large, move |connection| {
+            let history = History::find(connection, now, &org, &environment)?;
+            history.event_page_of_repos(&repos, &interval, page, ascending)
         })
         .await
     }

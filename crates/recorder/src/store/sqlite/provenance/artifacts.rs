@@ -124,7 +124,7 @@ impl Reader<'_> {
         for row in rows {
             let row = row?;
             if let Some(repo) = repo
-                && !self.is_of_repo(&row, repo)?
+                && !self.is_of_repo(&row, &[repo])?
             {
                 continue;
             }
@@ -134,16 +134,6 @@ impl Reader<'_> {
             }
         }
         Ok((found, total))
-    }
-
-    /// Whether the repository of a reported artifact has this name, or a URL that ends with it.
-    fn is_of_repo(&self, row: &ReportRow, repo: &str) -> Result<bool, Failure> {
-        let (artifact, _actor): (ArtifactReported, _) = self.entry(row.seq)?;
-        let details = fields(&artifact.details);
-        let name =
-            details.get("repo_info").and_then(|info| info.get("name")).and_then(|it| it.as_str());
-        let url = details.get("repo_url").and_then(|url| url.as_str());
-        Ok(name == Some(repo) || url.is_some_and(|url| url.ends_with(&format!("/{repo}"))))
     }
 
     /// The artifact as a flow knows it, or only one trail of it, with the name, the commit, the trail and the

@@ -12,6 +12,7 @@ pub(super) mod projection;
 mod reader;
 pub(super) mod rename;
 mod repeats;
+mod repos;
 mod rows;
 mod write_flows;
 mod write_reports;
@@ -29,6 +30,7 @@ pub(super) use load::{
     reports_query, trails_query,
 };
 use reader::Reader;
+pub(super) use repos::artifacts_of_repos;
 
 use super::environments::find_active;
 use super::failure::Failure;
@@ -393,4 +395,4 @@ impl ProvenanceStore for SqliteStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

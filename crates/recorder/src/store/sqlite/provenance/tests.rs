@@ -21,7 +21,7 @@ use crate::store::provenance::ArtifactSelector;
 
 pub(super) const COMMIT: &str = "16d9990ad23a40eecaf087abac2a58a2d2a4b3f4";
 
-pub(super) fn details(json: &str) -> Details {
+pub(in super::super) fn details(json: &str) -> Details {
     Details::new(json.to_owned()).unwrap()
 }
 
