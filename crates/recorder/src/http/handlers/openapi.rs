@@ -16,12 +16,13 @@ pub(super) async fn show() -> impl IntoResponse {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
+    use axum::http::{Method, Request, StatusCode};
+    use serde_json::{Value, json};
 
     use super::DOCUMENT;
-    use crate::SqliteStore;
     use crate::http::access::Access;
     use crate::http::handlers::{api, operations, provenance};
+    use crate::{LocalRecorder, SqliteStore};
 
     /// The paths in a router's debug output: axum has no other list of them.
     fn paths(router: &impl std::fmt::Debug) -> BTreeSet<String> {
@@ -45,6 +46,48 @@ mod tests {
         let documented: BTreeSet<_> =
             document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(served, documented);
+    }
+
+    #[tokio::test]
+    async fn every_write_has_the_response_to_a_page_of_another_website_in_the_document() {
+        let recorder = LocalRecorder::new(SqliteStore::in_memory().unwrap()).unwrap();
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let mut writes = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let methods = item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters");
+            for (method, operation) in methods {
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let address = path.replace(['{', '}'], "");
+                let request = Request::builder()
+                    .method(&method)
+                    .uri(&address)
+                    .header("host", "localhost")
+                    .header("sec-fetch-site", "cross-site")
+                    .body(Vec::new())
+                    .unwrap();
+                let response = recorder.answer(request).await;
+                let documented = &operation["responses"]["403"];
+                if method == Method::GET {
+                    assert_ne!(response.status(), StatusCode::FORBIDDEN, "{path}");
+                    assert!(documented.is_null(), "{path}");
+                    continue;
+                }
+                assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path}");
+                let expected = json!({"$ref": "#/components/responses/WriteForbidden"});
+                assert_eq!(*documented, expected, "{method} {path}");
+                let body: Value = serde_json::from_slice(response.body()).unwrap();
+                let message = body["message"].as_str().unwrap();
+                assert!(message.contains("a page of another website"), "{message}");
+                writes += 1;
+            }
+        }
+        assert!(writes > 15, "{writes}");
+        let response = &document["components"]["responses"]["WriteForbidden"];
+        let schema = &response["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(schema, "#/components/schemas/Error");
+        for header in ["Sec-Fetch-Site", "Origin"] {
+            assert!(response["description"].as_str().unwrap().contains(header), "{header}");
+        }
     }
 
     #[test]
