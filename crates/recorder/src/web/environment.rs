@@ -204,7 +204,7 @@ async fn latest_snapshot_sections<S: Store>(
         Snappish { environment: environment.name.clone(), expression: Expression::latest() };
     let org_name = org.to_owned();
     let shown = move |[snapshot]: [SnapshotRecord; 1]| {
-        let columns = Columns { org: &org_name, shown: has_provenance };
+        let columns = Columns::new(&org_name, has_provenance);
         let mut running = snapshot.artifacts;
         running.retain(SnapshotArtifact::runs);
         let marked = snapshot::count_marks(columns, &running);
@@ -219,6 +219,8 @@ async fn latest_snapshot_sections<S: Store>(
         });
         let (count, latest) = (running.len(), format!("{address}/snapshots/{}", snapshot.index));
         running.truncate(MAX_RUNNING);
+        let provenance = running.iter().filter_map(|artifact| artifact.provenance.as_deref());
+        let columns = columns.shortened_to_fit(provenance);
         let artifacts = html! {
             section aria-labelledby="runs" {
                 h2 id="runs" { "What runs now" }
@@ -231,6 +233,7 @@ async fn latest_snapshot_sections<S: Store>(
                         @if count > MAX_RUNNING { ", of which " (MAX_RUNNING) " are shown" }
                         "."
                     }
+                    (columns.left_out_notice())
                     (snapshot::artifact_table(columns, &address, "runs", &running, true))
                 }
             }

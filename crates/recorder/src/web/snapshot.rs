@@ -50,7 +50,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     let (of, name) = (org.clone(), environment.clone());
     let requested = wanted.expression.time(now);
     let shown = move |[snapshot]: [_; 1]| {
-        let columns = Columns { org: &of, shown: has_provenance };
+        let columns = Columns::new(&of, has_provenance);
         let view = SnapshotView { requested, part: &part, number, now };
         page(columns, &environment, snapshot, &view)
     };
@@ -226,6 +226,9 @@ fn artifact_sections(
     let on_page = |all: &[SnapshotArtifact]| -> Vec<SnapshotArtifact> {
         all.iter().skip(offset).take(size).cloned().collect()
     };
+    let (running_on_page, exited_on_page) = (on_page(&named_running), on_page(&named_exited));
+    let shown = running_on_page.iter().chain(&exited_on_page);
+    let columns = columns.shortened_to_fit(shown.filter_map(|it| it.provenance.as_deref()));
     let changed = artifacts.iter().filter(|artifact| artifact.changed()).count();
     let marked = count_marks(columns, running);
     html! {
@@ -245,6 +248,7 @@ fn artifact_sections(
                 "."
             }
             (mark_list(columns, &marked))
+            (columns.left_out_notice())
             @if running.is_empty() {
                 p.empty { @if is_past { "Nothing ran." } @else { "Nothing runs." } }
             } @else {
@@ -252,7 +256,7 @@ fn artifact_sections(
                 @if named_running.is_empty() {
                     p.empty { "None of them has such a name." }
                 } @else {
-                    (artifact_table(columns, address, "runs", &on_page(&named_running), true))
+                    (artifact_table(columns, address, "runs", &running_on_page, true))
                     (artifact_pager(page, named_running.len() as u64, view.part))
                 }
             }
@@ -260,7 +264,7 @@ fn artifact_sections(
         @if !named_exited.is_empty() {
             section aria-labelledby="exited" {
                 h2 id="exited" { "What exited with it" }
-                (artifact_table(columns, address, "exited", &on_page(&named_exited), false))
+                (artifact_table(columns, address, "exited", &exited_on_page, false))
                 (artifact_pager(page, named_exited.len() as u64, view.part))
             }
         }
@@ -413,6 +417,99 @@ fn artifact_pager(page: Page, total: u64, part: &str) -> Markup {
                 span { "Page " (number) " of " (pages) }
                 @if number < pages { a href={"?page=" (number + 1) (kept)} { "Artifacts after" } }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use envsnap_model::provenance::{Origin, State};
+    use envsnap_model::snapshot::Fingerprint;
+
+    use super::*;
+    use crate::domain::provenance::{ArtifactProvenance, RecordId, ReportRecord};
+    use crate::domain::{EntryHash, Task};
+
+    /// A commit's URL of the greatest length that may be reported.
+    fn commit_url(flow: usize) -> String {
+        format!("https://git.example.com/{flow}/{}", "&".repeat(2_000))
+    }
+
+    fn report(flow: usize) -> ReportRecord {
+        ReportRecord {
+            id: RecordId::new("acme", 1),
+            flow: format!("{flow}-{}", "f".repeat(200)),
+            trail: None,
+            template_name: None,
+            commit: format!("{flow}6d9990ad23a40eecaf087abac2a58a2d2a4b3f4"),
+            details: serde_json::json!({"commit_url": commit_url(flow)}).to_string(),
+            first_reported_at: Micros(0),
+            reported_at: Micros(0),
+            state: State::Incomplete,
+            state_trail: Some("\"".repeat(255)),
+            problems: vec!["\"".repeat(255); 20],
+            template: None,
+        }
+    }
+
+    /// Artifacts of which each has reports of 20 flows; half of them run.
+    fn snapshot(artifacts: u8) -> SnapshotRecord {
+        let artifact = |number: u8| SnapshotArtifact {
+            name: format!("image:{number}"),
+            fingerprint: Some(Fingerprint::from([number / 2; 32])),
+            was: 1,
+            now: u64::from(number < artifacts / 2),
+            started_at: vec![1],
+            task: Task::unknown(),
+            places: Vec::new(),
+            seen: None,
+            provenance: Some(Box::new(ArtifactProvenance {
+                flows: (1..=20).map(report).collect(),
+                deployments: Vec::new(),
+                first_started_at: 1,
+                origin: Origin::Known,
+                allowed: None,
+                updated: false,
+            })),
+        };
+        SnapshotRecord {
+            index: 2,
+            seq: 2,
+            hash: EntryHash::NONE,
+            reported_by: String::new(),
+            recorded_at: Micros(0),
+            confirmed_until: Micros(0),
+            next_recorded_at: None,
+            gaps: Vec::new(),
+            environment_type: "ECS".to_owned(),
+            running_count: u64::from(artifacts / 2),
+            is_partial: false,
+            artifacts: (0..artifacts).map(artifact).collect(),
+        }
+    }
+
+    /// The page of the artifacts of `snapshot` whose names contain `part`.
+    fn page_of(snapshot: SnapshotRecord, part: &str) -> String {
+        let view = SnapshotView { requested: None, part, number: 1, now: 1.0 };
+        page(Columns::new("acme", true), "prod", snapshot, &view).0
+    }
+
+    const NOTICE: &str = "too long for this page";
+
+    #[test]
+    fn page_of_artifacts_with_very_long_provenance_is_below_1_mb_and_says_what_is_left_out() {
+        let long = page_of(snapshot(250), "");
+        assert!(long.len() < 1_000_000, "{} bytes", long.len());
+        assert_eq!(long.matches(NOTICE).count(), 1);
+        assert!(!long.contains("git.example.com") && !long.contains("missing: "));
+        for kept in ["and 19 pipelines more", ">16d9990<", "/acme/artifacts/0101", "incomplete"] {
+            assert!(long.contains(kept), "{kept}");
+        }
+
+        // Fewer artifacts have all of it.
+        for few in [page_of(snapshot(10), ""), page_of(snapshot(250), "image:12")] {
+            assert!(!few.contains(NOTICE) && few.contains("and 17 pipelines more"));
+            assert!(few.contains("https://git.example.com/3/") && few.contains("missing: "));
         }
     }
 }

@@ -50,6 +50,10 @@ pub(super) fn differences(
             artifacts.sort_by(|one, other| one.name.cmp(&other.name));
             artifacts
         });
+    let tables = [&exited, &started, &scaled, &same];
+    let shown = tables.into_iter().flat_map(|artifacts| artifacts.iter().take(MAX_SHOWN));
+    let columns = columns
+        .shortened_to_fit(shown.filter_map(|it| origins.get(&identity(it))).map(Box::as_ref));
     let nothing = exited.is_empty() && started.is_empty() && scaled.is_empty();
     let is_one = from.environment == to.environment;
     let [exited_heading, started_heading, scaled_heading, same_heading] = if is_one {
@@ -82,6 +86,7 @@ pub(super) fn differences(
         }
         (replaced)
         @if !columns.shown { (nothing_reported()) }
+        (columns.left_out_notice())
         @for part in parts.iter().filter(|part| !part.artifacts.is_empty()) {
             section aria-labelledby=(part.id) {
                 h2 id=(part.id) { (upper_initial(&part.heading)) }
@@ -169,13 +174,16 @@ fn artifact_table(columns: Columns<'_>, origins: &Origins, part: &Part) -> Marku
     }
 }
 
+fn identity(artifact: &DiffArtifact) -> Identity {
+    Identity::new(&artifact.name, artifact.fingerprint.parse().ok())
+}
+
 fn artifact_row(
     columns: Columns<'_>,
     origins: &Origins,
     part: &Part,
     artifact: &DiffArtifact,
 ) -> Markup {
-    let identity = Identity::new(&artifact.name, artifact.fingerprint.parse().ok());
     let instances = artifact.instance_count.unwrap_or_default();
     let (was, now) = match (artifact.s1_instance_count, artifact.s2_instance_count) {
         (Some(was), Some(now)) => (was, now),
@@ -188,7 +196,7 @@ fn artifact_row(
             th.artifact scope="row" {
                 (name_and_fingerprint(columns.org, &artifact.name, &artifact.fingerprint))
             }
-            (columns.cells(origins.get(&identity).map(Box::as_ref)))
+            (columns.cells(origins.get(&identity(artifact)).map(Box::as_ref)))
             td.number { (if part.id == "exited" { was } else { now }) }
             td { (RunTimes::from_difference(artifact).render(&part.environment)) }
             td {

@@ -70,7 +70,7 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
     let (of_org, wanted) = (org.clone(), [from.clone(), to.clone()]);
     let expressions = wanted.clone();
     let read = move |snapshots: [_; 2]| {
-        let columns = Columns { org: &of_org, shown: has_provenance };
+        let columns = Columns::new(&of_org, has_provenance);
         let sides = [0, 1].map(|at| ComparedSnapshot::new(&expressions[at], &snapshots[at], now));
         let running = between::running_in_either(&snapshots);
         (sides, running, differences(columns, &expressions, snapshots))

@@ -3,18 +3,21 @@
 use envsnap_model::provenance::{Origin, State};
 use maud::{Markup, html};
 
-use super::links::{commit, pipeline};
+use super::links::{commit, pipeline, short_commit};
 use super::marks::{Mark, state};
 use crate::domain::Micros;
 use crate::domain::provenance::{ArtifactProvenance, ReportRecord, fields};
 use crate::http::views::text;
-use crate::text::{humanize_duration, unix_secs};
+use crate::text::{humanize_duration, pluralize, unix_secs};
 use crate::web::artifact_name::truncate;
 
 /// Listed pipelines per artifact; its page lists all of them.
 const MAX_FLOWS: usize = 3;
 /// For a reason, or the names of missing evidence.
 const MAX_REASON_CHARS: usize = 120;
+/// The most bytes of these columns on one page with all that they may have. Three pipelines of each of 250
+/// artifacts usually take half of it.
+const MAX_BYTES: usize = 500_000;
 
 /// The provenance columns of a table of artifacts: none if the organization has no provenance, which
 /// the page states once.
@@ -22,9 +25,42 @@ const MAX_REASON_CHARS: usize = 120;
 pub(in crate::web) struct Columns<'a> {
     pub(in crate::web) org: &'a str,
     pub(in crate::web) shown: bool,
+    /// Only what is short of the first pipeline.
+    is_short: bool,
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    pub(in crate::web) fn new(org: &'a str, shown: bool) -> Self {
+        Self { org, shown, is_short: false }
+    }
+
+    /// The columns of the artifacts of a page with this provenance, shortened if they would take more than
+    /// [`MAX_BYTES`].
+    pub(in crate::web) fn shortened_to_fit<'b>(
+        self,
+        page: impl IntoIterator<Item = &'b ArtifactProvenance>,
+    ) -> Self {
+        let mut bytes = 0;
+        let is_short = page.into_iter().any(|known| {
+            bytes += self.cells(Some(known)).into_string().len();
+            bytes > MAX_BYTES
+        });
+        Self { is_short, ..self }
+    }
+
+    /// What a page leaves out of these columns, if they are shortened.
+    pub(in crate::web) fn left_out_notice(self) -> Markup {
+        html! {
+            @if self.is_short {
+                p.quiet {
+                    "What pipelines reported of these artifacts is too long for this page: links to commits, \
+                     missing evidence, and all pipelines but the first are left out. The page of each \
+                     artifact has them."
+                }
+            }
+        }
+    }
+
     pub(in crate::web) fn header_cells(self) -> Markup {
         html! {
             @if self.shown {
@@ -39,7 +75,11 @@ impl Columns<'_> {
             @if self.shown {
                 @match provenance {
                     Some(known) => {
-                        td { (commits(known)) }
+                        @if self.is_short {
+                            td { (first_commit(known)) }
+                        } @else {
+                            td { (commits(known)) }
+                        }
                         td.origin { (self.pipelines_and_origin(known)) }
                     },
                     None => { td {} td {} },
@@ -49,19 +89,26 @@ impl Columns<'_> {
     }
 
     fn pipelines_and_origin(self, known: &ArtifactProvenance) -> Markup {
+        let most = if self.is_short { 1 } else { MAX_FLOWS };
         html! {
-            @for report in known.flows.iter().take(MAX_FLOWS) {
+            @for report in known.flows.iter().take(most) {
                 div {
                     (pipeline(self.org, &report.flow)) " " (state(report.state))
-                    (problems(report))
+                    @if !self.is_short { (problems(report)) }
                 }
             }
-            @if known.flows.len() > MAX_FLOWS {
-                span.beneath { "and " (known.flows.len() - MAX_FLOWS) " pipelines more" }
+            @if known.flows.len() > most {
+                @let more = (known.flows.len() - most) as u64;
+                span.beneath { "and " (pluralize(more, "pipeline")) " more" }
             }
             (origin(known))
         }
     }
+}
+
+/// The first digits of the commit that the first pipeline reported.
+fn first_commit(known: &ArtifactProvenance) -> Markup {
+    known.flows.first().map_or_else(|| commits(known), |report| short_commit(&report.commit))
 }
 
 /// The commits that the artifact was built from, each once.

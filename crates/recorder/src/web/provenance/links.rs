@@ -34,6 +34,14 @@ pub(super) fn address(address: &str) -> Markup {
     link(address, &html! { bdi.address { (truncate(address, MAX_ADDRESS_CHARS)) } })
 }
 
+/// The first digits of a commit.
+pub(super) fn short_commit(commit: &str) -> Markup {
+    let short: String = escape_invisible(commit).chars().take(SHORT_COMMIT).collect();
+    html! {
+        @if short.is_empty() { span.quiet { "no commit" } } @else { code.commit { (short) } }
+    }
+}
+
 /// The first digits of a commit, as a link to its page.
 pub(super) fn commit(commit: &str, url: &str) -> Markup {
     let short: String = escape_invisible(commit).chars().take(SHORT_COMMIT).collect();
