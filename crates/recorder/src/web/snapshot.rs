@@ -329,7 +329,7 @@ pub(crate) fn artifact_table(
                             (columns.cells(artifact.provenance.as_deref()))
                             td.number { (if run { artifact.now } else { artifact.was }) }
                             td {
-                                (replica_change(artifact.was, artifact.now))
+                                @if artifact.changed() { (replica_change(artifact.was, artifact.now)) }
                                 (first_time_here(artifact.first_time_here().map(FirstTime::as_str)))
                             }
                             td { (RunTimes::from_artifact(artifact).render(environment)) }
@@ -353,15 +353,16 @@ fn places(artifact: &SnapshotArtifact) -> Markup {
     let service_url = console::service_url(task);
     html! {
         @for place in places.iter().take(MAX_PLACES) {
-            bdi { (truncate(place.cluster.as_deref().unwrap_or("–"), MAX_PLACE_CHARS)) }
-            span.beneath {
+            div {
+                bdi { (truncate(place.cluster.as_deref().unwrap_or("–"), MAX_PLACE_CHARS)) }
+                " / "
                 @match &place.service {
                     Some(service) => {
                         @let is_of_task =
                             place.cluster == task.cluster && place.service == task.service;
                         (in_console(service_url.as_deref().filter(|_| is_of_task), service))
                     }
-                    None => "no service",
+                    None => span.quiet { "no service" },
                 }
                 @if places.len() > 1 { " ×" (place.replicas) }
             }
@@ -383,24 +384,30 @@ fn in_console(address: Option<&str>, text: &str) -> Markup {
     }
 }
 
-/// Task definition, starter, launch type and availability zone of the latest replica's task, with links to
-/// the AWS console.
+/// Task definition, launch type, availability zone and starter of the latest replica's task, with links to
+/// the AWS console. If a service's deployment started it, as is the rule, only a tooltip says so.
 fn origin(artifact: &SnapshotArtifact) -> Markup {
-    let task = &artifact.task;
+    let Some(origin) = &artifact.task.origin else { return html! {} };
+    let mut parts = Vec::new();
+    if let Some(arn) = &origin.task_definition {
+        let name = arn.rsplit_once('/').map_or(&**arn, |(_, name)| name);
+        parts.push(in_console(console::task_definition_url(origin).as_deref(), name));
+    }
+    for part in [&origin.launch_type, &origin.availability_zone].into_iter().flatten() {
+        parts.push(in_console(None, part));
+    }
+    let started_by = |by: &String| format!("started by {}", truncate(by, MAX_PLACE_CHARS));
+    let by_deployment = origin.started_by.as_ref().filter(|by| by.starts_with("ecs-svc/"));
+    if let (None, Some(by)) = (by_deployment, &origin.started_by) {
+        parts.push(html! { "started by " (in_console(None, by)) });
+    }
     html! {
-        @if let Some(origin) = &task.origin {
-            @if let Some(arn) = &origin.task_definition {
-                @let name = arn.rsplit_once('/').map_or(&**arn, |(_, name)| name);
-                span.beneath { (in_console(console::task_definition_url(origin).as_deref(), name)) }
-            }
-            @if let Some(by) = &origin.started_by {
-                span.beneath { "started by " (in_console(None, by)) }
-            }
-            @if let Some(launch_type) = &origin.launch_type {
-                span.beneath { (in_console(None, launch_type)) }
-            }
-            @if let Some(zone) = &origin.availability_zone {
-                span.beneath { (in_console(None, zone)) }
+        @if !parts.is_empty() {
+            span.beneath title=[by_deployment.map(started_by)] {
+                @for (at, part) in parts.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    (part)
+                }
             }
         }
     }

@@ -92,13 +92,13 @@ async fn snapshot_page_shows_times_reporter_artifacts_changes_and_exits() {
         &format!(
             "web :2 reg.example.com/web:2 {} 3 started first time here: image started \
              2022-08-22 09:39:17 UTC first seen 2022-08-22 09:40:22 UTC in #2 confirmed until \
-             2022-08-22 09:41:22 UTC app web",
+             2022-08-22 09:41:22 UTC app / web",
             digest(2)
         ),
         &format!(
-            "web :1 reg.example.com/web:1 {} 1 unchanged started 2022-08-22 09:39:17 UTC \
+            "web :1 reg.example.com/web:1 {} 1 started 2022-08-22 09:39:17 UTC \
              first seen 2022-08-22 09:39:22 UTC at the latest, in #1 confirmed until 2022-08-22 \
-             09:40:52 UTC app web",
+             09:40:52 UTC app / web",
             digest(1)
         ),
     ] {
@@ -110,7 +110,7 @@ async fn snapshot_page_shows_times_reporter_artifacts_changes_and_exits() {
     let exited = format!(
         "What exited with it Artifact Replicas before Change Since when Cluster and service web :1 \
          reg.example.com/web:1 {} 1 exited first seen 2022-08-22 09:39:22 UTC at the latest, in #1 \
-         confirmed until 2022-08-22 09:40:52 UTC app web",
+         confirmed until 2022-08-22 09:40:52 UTC app / web",
         digest(1)
     );
     assert!(latest.contains(&exited), "{latest}");
