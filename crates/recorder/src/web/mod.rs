@@ -20,7 +20,8 @@ mod time;
 mod timeline;
 mod view;
 
-pub(crate) use time::utc;
+pub(crate) use artifact_name::short_name;
+pub(crate) use time::{day_and_time, utc};
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};

@@ -83,41 +83,43 @@ pub(super) fn state(report: &ReportRecord) -> Markup {
 
 pub(super) fn runs_table(content: &Content, runs: &[Run<'_>]) -> Markup {
     html! {
-        table.runs {
-            thead {
-                tr {
-                    th { "Artifact" } th { "Replicas" } th { "From" } th { "To" } th { "Origin" }
-                    th { "Pipeline, state and commit" }
-                }
-            }
-            tbody {
-                @for run in runs {
+        div.wide tabindex="0" role="region" aria-labelledby="what-ran" {
+            table.runs {
+                thead {
                     tr {
-                        td {
-                            (name(&run.artifact.name)) br; (digest(run.artifact))
-                            @if let Some(kind) = run.first_time {
-                                span.beneath { b { (first_time_here(kind)) } }
+                        th { "Artifact" } th { "Replicas" } th { "From" } th { "To" } th { "Origin" }
+                        th { "Pipeline, state and commit" }
+                    }
+                }
+                tbody {
+                    @for run in runs {
+                        tr {
+                            td {
+                                (name(&run.artifact.name)) br; (digest(run.artifact))
+                                @if let Some(kind) = run.first_time {
+                                    span.beneath { b { (first_time_here(kind)) } }
+                                }
                             }
-                        }
-                        td.count { (run.replicas) }
-                        td.time {
-                            @if run.since_before { "before " }
-                            (utc(run.from.1)) " #" (run.from.0)
-                            @if let Some(started) = run.started {
-                                span.beneath { "started " (web::utc(unix_secs(started))) }
+                            td.count { (run.replicas) }
+                            td.time {
+                                @if run.since_before { "before " }
+                                (utc(run.from.1)) " #" (run.from.0)
+                                @if let Some(started) = run.started {
+                                    span.beneath { "started " (web::utc(unix_secs(started))) }
+                                }
                             }
-                        }
-                        td.time {
-                            @match run.to {
-                                Some((index, at)) => { (utc(at)) " #" (index) },
-                                None => "ran at the end",
+                            td.time {
+                                @match run.to {
+                                    Some((index, at)) => { (utc(at)) " #" (index) },
+                                    None => "ran at the end",
+                                }
+                                span.beneath { "confirmed until " (utc(run.confirmed_until)) }
                             }
-                            span.beneath { "confirmed until " (utc(run.confirmed_until)) }
-                        }
-                        td { (origin(content, run.artifact)) }
-                        td {
-                            @for report in reports(run.artifact) {
-                                div { (report.flow) " " (state(report)) br; code { (report.commit) } }
+                            td { (origin(content, run.artifact)) }
+                            td {
+                                @for report in reports(run.artifact) {
+                                    div { (report.flow) " " (state(report)) br; code { (report.commit) } }
+                                }
                             }
                         }
                     }
@@ -131,21 +133,23 @@ pub(super) fn runs_table(content: &Content, runs: &[Run<'_>]) -> Markup {
 pub(super) fn events(content: &Content) -> Markup {
     html! {
         @if content.events().is_empty() { p { "None." } } @else {
-            table {
-                thead { tr { th { "Snapshot" } th { "Recorded" } th { "Artifact" } th { "Change" } th { "Reported by" } } }
-                tbody {
-                    @for event in content.events() {
-                        tr {
-                            td { "#" (event.index) }
-                            td.time { (utc(event.recorded_at)) }
-                            td { (name(&event.artifact.name)) br; (digest(&event.artifact)) }
-                            td {
-                                (change_text(event.artifact.was, event.artifact.now))
-                                @if let Some(kind) = event.first_time_here() {
-                                    span.beneath { b { (first_time_here(kind)) } }
+            div.wide tabindex="0" role="region" aria-labelledby="changes" {
+                table {
+                    thead { tr { th { "Snapshot" } th { "Recorded" } th { "Artifact" } th { "Change" } th { "Reported by" } } }
+                    tbody {
+                        @for event in content.events() {
+                            tr {
+                                td { "#" (event.index) }
+                                td.time { (utc(event.recorded_at)) }
+                                td { (name(&event.artifact.name)) br; (digest(&event.artifact)) }
+                                td {
+                                    (change_text(event.artifact.was, event.artifact.now))
+                                    @if let Some(kind) = event.first_time_here() {
+                                        span.beneath { b { (first_time_here(kind)) } }
+                                    }
                                 }
+                                td { (content.reported_by(event.index)) }
                             }
-                            td { (content.reported_by(event.index)) }
                         }
                     }
                 }
@@ -173,31 +177,33 @@ pub(super) fn evidence(content: &Content) -> Markup {
         .collect();
     html! {
         @if attestations.is_empty() { p { "None was reported for what ran." } } @else {
-            table {
-                thead {
-                    tr {
-                        th { "Artifact" } th { "Evidence" } th { "Compliant" } th { "Reported" } th { "File" }
-                    }
-                }
-                tbody {
-                    @for (card, attestation) in attestations {
+            div.wide tabindex="0" role="region" aria-labelledby="evidence" {
+                table {
+                    thead {
                         tr {
-                            td { (name(&card.name)) br; code { (card.fingerprint) } }
-                            td {
-                                (name(&attestation.name)) " (" (attestation.kind) ")" br;
-                                span.quiet { (attestation.flow) ", " (attestation.trail) }
-                            }
-                            td {
-                                @match attestation.is_compliant {
-                                    Some(true) => "yes",
-                                    Some(false) => span.bad { "no" },
-                                    None => "not decided",
+                            th { "Artifact" } th { "Evidence" } th { "Compliant" } th { "Reported" } th { "File" }
+                        }
+                    }
+                    tbody {
+                        @for (card, attestation) in attestations {
+                            tr {
+                                td { (name(&card.name)) br; code { (card.fingerprint) } }
+                                td {
+                                    (name(&attestation.name)) " (" (attestation.kind) ")" br;
+                                    span.quiet { (attestation.flow) ", " (attestation.trail) }
                                 }
-                            }
-                            td.time { (utc(attestation.reported_at)) br; "by " (attestation.reported_by) }
-                            td {
-                                @if let Some(file) = &attestation.attachment {
-                                    a href={"attachments/" (file.sha256)} { (name(&file.filename)) }
+                                td {
+                                    @match attestation.is_compliant {
+                                        Some(true) => "yes",
+                                        Some(false) => span.bad { "no" },
+                                        None => "not decided",
+                                    }
+                                }
+                                td.time { (utc(attestation.reported_at)) br; "by " (attestation.reported_by) }
+                                td {
+                                    @if let Some(file) = &attestation.attachment {
+                                        a href={"attachments/" (file.sha256)} { (name(&file.filename)) }
+                                    }
                                 }
                             }
                         }

@@ -20,21 +20,34 @@ use timeline::timeline;
 
 /// The CSS of the page.
 const STYLE: &str = "
-:root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
+:root {
+  color-scheme: light; --back: #ffffff; --text: #1b1f24; --quiet: #57606a; --line: #d5dae0; --bad: #a40e26;
+  --bar: #0969da; --rogue: #cf222e; --hatch: #8c959f;
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root {
+    color-scheme: dark; --back: #14181d; --text: #e3e8ed; --quiet: #9ca8b4; --line: #323b45; --bad: #ff9a92;
+    --bar: #5c9ce2; --rogue: #f4665c; --hatch: #74818f;
+  }
+}
+body { font: 15px/1.45 system-ui, sans-serif; background: var(--back); color: var(--text); margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #d5dae0; overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 th { white-space: nowrap; } td.time, td.count { white-space: nowrap; }
-code { font: 12px/1.4 ui-monospace, monospace; }
+code { font: 12px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
-dt { color: #57606a; } dd { margin: 0; overflow-wrap: anywhere; }
-.beneath { display: block; color: #57606a; font-size: 12px; } ul { margin: .3rem 0; padding-left: 1.2rem; }
+dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
+.beneath { display: block; color: var(--quiet); font-size: 12px; } ul { margin: .3rem 0; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; }
-.bad { color: #a40e26; font-weight: 600; } .quiet { color: #57606a; }
-svg { display: block; width: 100%; height: auto; margin-bottom: .8rem; } svg text { font: 11px system-ui, sans-serif; fill: #1b1f24; }
-.defs { position: absolute; } 
+.bad { color: var(--bad); font-weight: 600; } .quiet { color: var(--quiet); }
+svg { display: block; width: 100%; height: auto; margin-bottom: .8rem; }
+svg text { font: 11px system-ui, sans-serif; fill: var(--text); stroke: var(--back); stroke-width: 3px; paint-order: stroke; }
+.bar { fill: var(--bar); } .bar.rogue { fill: var(--rogue); } .flag { fill: var(--text); stroke: var(--text); } .flag.image { fill: none; }
+.back { fill: var(--back); } .hatch { stroke: var(--hatch); } .tick { stroke: var(--line); }
+.defs { position: absolute; }
 .runs th:nth-child(1) { width: 28%; } .runs th:nth-child(3), .runs th:nth-child(4) { width: 19%; } .runs th:nth-child(5) { width: 9%; }
+@media screen { .wide { overflow-x: auto; } .wide table, .wide svg { min-width: 60rem; } }
 @media print {
   body { margin: 0; max-width: none; padding: 0; font-size: 11px; } h1 { font-size: 18px; } h2 { font-size: 14px; break-after: avoid; }
   table { font-size: 9.5px; } code { font-size: 8.5px; } .beneath { font-size: 8.5px; } td.time { white-space: normal; }
@@ -103,15 +116,15 @@ pub(super) fn html(summary: &Summary, content: &Content) -> String {
                 (facts(summary, content))
                 h2 { "Provenance" }
                 (provenance(content))
-                h2 { "Timeline" }
+                h2 id="timeline" { "Timeline" }
                 (timeline(content, &runs))
                 h2 { "Not covered" }
                 (gaps(content))
-                h2 { "What ran" }
+                h2 id="what-ran" { "What ran" }
                 (runs_table(content, &runs))
-                h2 { "Changes" }
+                h2 id="changes" { "Changes" }
                 (events(content))
-                h2 { "Evidence" }
+                h2 id="evidence" { "Evidence" }
                 (evidence(content))
             }
         }
