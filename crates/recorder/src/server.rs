@@ -16,10 +16,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::domain::Error;
 use crate::http::access::{self, Access};
 use crate::http::handlers::Operations;
+use crate::http::mark_counts::MarkCounts;
 use crate::http::metrics::{Metrics, MetricsError};
 use crate::http::request::BodyMemory;
 use crate::http::responses::{self, ResponseMemory};
-use crate::http::rogue_counts::RogueCounts;
 use crate::http::{error, handlers, request_log, serving};
 use crate::signing::HeadSigner;
 use crate::store::Store;
@@ -33,9 +33,9 @@ fn router<S: Store + ProvenanceStore>(
     signer: Option<HeadSigner>,
     metrics: Metrics,
 ) -> Router {
-    let rogue_counts = RogueCounts::default();
-    let pages = web::pages(&access, rogue_counts.clone()).with_state(store.clone());
-    let operations = Operations::new(store.clone(), metrics.clone(), rogue_counts);
+    let mark_counts = MarkCounts::default();
+    let pages = web::pages(&access, mark_counts.clone()).with_state(store.clone());
+    let operations = Operations::new(store.clone(), metrics.clone(), mark_counts);
     let panicked = metrics.clone();
     handlers::api(&access, signer)
         .with_state(store)

@@ -102,7 +102,7 @@ async fn artifact_is_found_by_search_with_its_provenance_and_an_unreported_one_i
             "COMPLIANT",
             "aws-prod#1",
             "aws-beta#1",
-            "declared, never started",
+            "announced, never started",
             "branch-coverage evidence received",
             "Deployment #1 of runner to aws-beta",
         ] {

@@ -11,8 +11,9 @@ use prometheus::{
 };
 
 use super::log_writer::dropped_log_lines;
-use super::rogue_counts::RogueArtifacts;
+use super::mark_counts::MarksByEnvironment;
 use crate::domain::{EnvironmentStats, Micros, StoreStats};
+use crate::web::Mark;
 
 /// The metrics cannot be registered or encoded.
 #[derive(Debug, thiserror::Error)]
@@ -99,11 +100,11 @@ impl EnvironmentMetrics {
         Ok(metrics)
     }
 
-    /// Replaces the values of all environments by these; `rogue` is by organization.
+    /// Replaces the values of all environments by these; `marked` is by organization.
     fn set(
         &self,
         environments: &[EnvironmentStats],
-        rogue: &BTreeMap<String, RogueArtifacts>,
+        marked: &BTreeMap<String, MarksByEnvironment>,
         now: Micros,
     ) {
         // Renamed and archived environments must disappear.
@@ -128,8 +129,9 @@ impl EnvironmentMetrics {
                 self.last_report.with_label_values(&labels).set(at.seconds());
                 self.is_covered.with_label_values(&labels).set(is_covered.into());
             }
-            if let Some(of_org) = rogue.get(org) {
-                let count = of_org.get(name).copied().unwrap_or_default();
+            if let Some(of_org) = marked.get(org) {
+                let count = of_org.get(name).and_then(|marks| marks.get(&Mark::Rogue));
+                let count = count.copied().unwrap_or_default();
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.rogue.with_label_values(&labels).set(count);
             }
@@ -314,11 +316,11 @@ impl Metrics {
         self.0.slow_readers.get()
     }
 
-    /// All metrics, with the store's statistics, and the rogue artifacts of each organization.
+    /// All metrics, with the store's statistics, and the marked artifacts of each organization.
     pub(crate) fn text(
         &self,
         stats: &StoreStats,
-        rogue: &BTreeMap<String, RogueArtifacts>,
+        marked: &BTreeMap<String, MarksByEnvironment>,
         now: Micros,
     ) -> Result<String, MetricsError> {
         let counters = &*self.0;
@@ -327,7 +329,7 @@ impl Metrics {
         counters.file_bytes.set(stats.bytes);
         let dropped = dropped_log_lines().saturating_sub(counters.dropped_log_lines.get());
         counters.dropped_log_lines.inc_by(dropped);
-        counters.by_environment.set(&stats.by_environment, rogue, now);
+        counters.by_environment.set(&stats.by_environment, marked, now);
         Ok(TextEncoder::new().encode_to_string(&counters.registry.gather())?)
     }
 }

@@ -4,12 +4,12 @@ pub(crate) mod access;
 pub(crate) mod error;
 pub(crate) mod handlers;
 mod log_writer;
+pub(crate) mod mark_counts;
 pub(crate) mod metrics;
 mod open_files;
 pub(crate) mod request;
 pub(crate) mod request_log;
 pub(crate) mod responses;
-pub(crate) mod rogue_counts;
 pub(crate) mod serving;
 pub(crate) mod views;
 

@@ -12,7 +12,7 @@ use super::provenance::{Mark, marks};
 use super::seen::first_time_here;
 use super::time::{ago, time};
 use crate::domain::{EnvironmentStats, Error, Event, FirstTime, Micros, OrgFilter, Page};
-use crate::http::rogue_counts::{RogueArtifacts, RogueCounts};
+use crate::http::mark_counts::{MarkCounts, MarksByEnvironment};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
@@ -30,8 +30,8 @@ pub(crate) struct Activity {
     now: Micros,
     /// Whether it is of a single organization.
     is_one: bool,
-    /// Environments that are not covered now, or have rogue artifacts, with the number of these.
-    attention: Vec<(EnvironmentStats, u64)>,
+    /// Environments that are not covered now, or have marked artifacts, with the number of these.
+    attention: Vec<(EnvironmentStats, BTreeMap<Mark, u64>)>,
     /// Latest first.
     changes: Vec<Change>,
     /// Whether there were more changes.
@@ -49,7 +49,7 @@ impl Activity {
     /// `is_one` is whether the page is of a single organization, so that its name is not repeated.
     pub(crate) async fn read<S: Store + ProvenanceStore>(
         store: &S,
-        rogue_counts: &RogueCounts,
+        mark_counts: &MarkCounts,
         readable: &OrgFilter,
         is_one: bool,
     ) -> Result<Self, Error> {
@@ -58,16 +58,16 @@ impl Activity {
         if let OrgFilter::Only(orgs) = readable {
             environments.retain(|environment| orgs.contains(&environment.org));
         }
-        let mut rogue: BTreeMap<String, RogueArtifacts> = BTreeMap::new();
+        let mut marked: BTreeMap<String, MarksByEnvironment> = BTreeMap::new();
         for of_org in environments.chunk_by(|one, next| one.org == next.org) {
             let org = &of_org[0].org;
-            rogue.insert(org.clone(), rogue_counts.of_org(store, org).await?);
+            marked.insert(org.clone(), mark_counts.of_org(store, org).await?);
         }
         let attention = environments.iter().filter_map(|environment| {
-            let of_org = rogue.get(&environment.org)?;
-            let rogue = of_org.get(&environment.name).copied().unwrap_or_default();
+            let marks = marked.get(&environment.org)?.get(&environment.name);
             let is_uncovered = environment.is_covered(now) == Some(false);
-            (rogue > 0 || is_uncovered).then(|| (environment.clone(), rogue))
+            (marks.is_some() || is_uncovered)
+                .then(|| (environment.clone(), marks.cloned().unwrap_or_default()))
         });
         let attention = attention.collect();
         let (changes, has_more) = recent_changes(store, environments, now).await?;
@@ -83,7 +83,7 @@ impl Activity {
         }
     }
 
-    /// The environments that are not covered now, or have rogue artifacts.
+    /// The environments that are not covered now, or have artifacts with a mark.
     pub(crate) fn attention_section(&self) -> Markup {
         let now = self.now.seconds();
         html! {
@@ -91,7 +91,7 @@ impl Activity {
                 section.attention aria-labelledby="attention" {
                     h2 id="attention" { "Needs attention" }
                     ul {
-                        @for (environment, rogue) in self.attention.iter().take(MAX_ATTENTION) {
+                        @for (environment, marks) in self.attention.iter().take(MAX_ATTENTION) {
                             li {
                                 (self.environment_link(&environment.org, &environment.name)) ": "
                                 @if let (Some(false), Some(last)) =
@@ -99,9 +99,12 @@ impl Activity {
                                 {
                                     span.mark.uncovered { "not covered now" }
                                     " last reported " (ago(last.seconds(), now))
-                                    @if *rogue > 0 { ", " }
+                                    @if !marks.is_empty() { ", " }
                                 }
-                                @if *rogue > 0 { (rogue) " " (Mark::Rogue.badge()) }
+                                @for (at, (mark, count)) in marks.iter().enumerate() {
+                                    @if at > 0 { ", " }
+                                    span.one { (count) " " (mark.badge()) }
+                                }
                             }
                         }
                         @if self.attention.len() > MAX_ATTENTION {

@@ -17,8 +17,8 @@ use crate::domain::{
     EnvironmentRecord, EnvironmentSummary, Error, Micros, OrgFilter, Page, SnapshotArtifact,
     is_covered,
 };
+use crate::http::mark_counts::MarkCounts;
 use crate::http::request::Parameters;
-use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 use crate::text::{pluralize, unix_secs};
@@ -35,22 +35,22 @@ const MAX_DESCRIPTION_CHARS: usize = 200;
 pub(crate) async fn all<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Extension(readable): Extension<OrgFilter>,
-    Extension(rogue_counts): Extension<RogueCounts>,
+    Extension(mark_counts): Extension<MarkCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
-    environments_page(&store, &rogue_counts, readable, None, parameters).await
+    environments_page(&store, &mark_counts, readable, None, parameters).await
 }
 
 /// `GET /{org}/environments`
 pub(crate) async fn of_org<S: Store + ProvenanceStore>(
     State(store): State<S>,
     Path(org): Path<String>,
-    Extension(rogue_counts): Extension<RogueCounts>,
+    Extension(mark_counts): Extension<MarkCounts>,
     parameters: Parameters,
 ) -> Result<Html<String>, Error> {
     environments_page(
         &store,
-        &rogue_counts,
+        &mark_counts,
         OrgFilter::Only(vec![org.clone()]),
         Some(&org),
         parameters,
@@ -61,7 +61,7 @@ pub(crate) async fn of_org<S: Store + ProvenanceStore>(
 /// The environments of `org`, or of all readable organizations if it is `None`.
 async fn environments_page<S: Store + ProvenanceStore>(
     store: &S,
-    rogue_counts: &RogueCounts,
+    mark_counts: &MarkCounts,
     readable: OrgFilter,
     org: Option<&str>,
     mut parameters: Parameters,
@@ -70,7 +70,7 @@ async fn environments_page<S: Store + ProvenanceStore>(
     parameters.check()?;
     let page = Page { number, size: PAGE_SIZE };
     let part = name_filter_parameter(&parameters);
-    let activity = Activity::read(store, rogue_counts, &readable, org.is_some()).await?;
+    let activity = Activity::read(store, mark_counts, &readable, org.is_some()).await?;
     let (mut environments, total) = store.overview(readable, Some(part.clone()), page).await?;
     clear_provenance_without_flows(store, &mut environments).await?;
     let now = store.now().seconds();

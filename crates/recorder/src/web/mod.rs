@@ -21,6 +21,7 @@ mod timeline;
 mod view;
 
 pub(crate) use artifact_name::short_name;
+pub(crate) use provenance::Mark;
 pub(crate) use time::{day_and_time, utc};
 
 use axum::http::{HeaderName, HeaderValue, header};
@@ -31,14 +32,14 @@ use axum::{Extension, Router};
 
 use crate::domain::Error;
 use crate::http::access::{Access, Action, Guard, authorize_any_org, guard};
-use crate::http::rogue_counts::RogueCounts;
+use crate::http::mark_counts::MarkCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
 /// The routes of all pages, behind `access`.
 pub(crate) fn pages<S: Store + ProvenanceStore>(
     access: &Access,
-    rogue_counts: RogueCounts,
+    mark_counts: MarkCounts,
 ) -> Router<S> {
     let home = Router::new()
         .route("/", get(home::all::<S>))
@@ -56,7 +57,7 @@ pub(crate) fn pages<S: Store + ProvenanceStore>(
         .route_layer(from_fn_with_state(Guard::new(access, Action::Read, Action::Write), guard))
         .merge(home)
         .merge(assets::assets())
-        .layer(Extension(rogue_counts))
+        .layer(Extension(mark_counts))
         .layer(map_response(error_page::as_html))
         .layer(map_response(with_security_headers))
 }

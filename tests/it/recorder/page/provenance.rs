@@ -203,7 +203,11 @@ async fn every_page_marks_rogue_late_incomplete_and_non_compliant_artifacts() {
     }
     let words = get(&recorder, "/").await.words();
     assert!(words.contains("5 artifacts, 5 replicas, 1 rogue , 1 late , 1 incomplete"), "{words}");
+    let expected = "Needs attention acme/aws-prod : 1 rogue , 1 late , 1 incomplete";
+    assert!(words.contains(expected), "{words}");
     report_evidence(&recorder, "saver", 2, false).await;
+    let words = get(&recorder, "/").await.words();
+    assert!(words.contains(&expected.replace("incomplete", "non-compliant")), "{words}");
     let words = get(&recorder, "/acme/environments/aws-prod/snapshots/-1").await.words();
     assert!(words.contains("NON-COMPLIANT missing or non-compliant: branch-coverage"), "{words}");
 }
@@ -233,7 +237,8 @@ async fn artifact_page_shows_commit_runs_deployments_evidence_and_events() {
     let page = get(&recorder, &format!("/acme/artifacts/{}", digest(1))).await;
     let words = page.words();
     for expected in [
-        &*format!("cyberdojo/runner:16d9990 cyberdojo/runner:16d9990 {}", digest(1)),
+        &*format!("Search cyberdojo/runner:16d9990 {} Where it comes from", digest(1)),
+        "Where it runs or ran",
         "runner trail 16d9990 COMPLIANT 16d9990 Faster start https://github.com/cyber-dojo/runner/commit/16d9990",
         "https://github.com/cyber-dojo/runner/actions/runs/2902808452 1 hour ago 2022-08-22 09:39:22 UTC",
         "aws-beta runs ×1 from aws-beta#1 1 hour ago started ",
@@ -241,12 +246,12 @@ async fn artifact_page_shows_commit_runs_deployments_evidence_and_events() {
         "at the latest, in #1 confirmed until ",
         "reported before it started",
         "runner #1 aws-prod 1 hour ago 2022-08-22 09:40:24 UTC started",
-        "runner #2 gone 1 hour ago 2022-08-22 09:40:24 UTC declared, never started",
+        "runner #2 gone 1 hour ago 2022-08-22 09:40:24 UTC announced, never started",
         "branch-coverage generic compliant 95 % of branches runner trail 16d9990",
         "coverage.txt 4 bytes",
         "7 events, the earliest first.",
         "2022-08-22 09:39:22 UTC Artifact created by pipeline runner 2022-08-22 09:40:24 UTC branch-coverage evidence received: compliant",
-        "Deployment #1 of runner to aws-prod 2022-08-22 09:40:24 UTC Deployment #2 of runner to gone: declared, never started",
+        "Deployment #1 of runner to aws-prod 2022-08-22 09:40:24 UTC Deployment #2 of runner to gone: announced, never started",
         "Started running in aws-beta#1",
         "No longer running in aws-prod#2",
     ] {

@@ -13,8 +13,8 @@ use tokio::time::{Duration, Instant, timeout};
 use envsnap_model::error_chain;
 
 use crate::domain::Error;
+use crate::http::mark_counts::MarkCounts;
 use crate::http::metrics::Metrics;
-use crate::http::rogue_counts::RogueCounts;
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
 
@@ -29,7 +29,7 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Operations<S> {
     store: S,
     metrics: Metrics,
-    rogue_counts: RogueCounts,
+    mark_counts: MarkCounts,
     /// When the last probe ended, and what it found.
     last_probe: Arc<Mutex<Option<(Instant, Readiness)>>>,
 }
@@ -43,8 +43,8 @@ enum Readiness {
 }
 
 impl<S: Store> Operations<S> {
-    pub(crate) fn new(store: S, metrics: Metrics, rogue_counts: RogueCounts) -> Self {
-        Self { store, metrics, rogue_counts, last_probe: Arc::default() }
+    pub(crate) fn new(store: S, metrics: Metrics, mark_counts: MarkCounts) -> Self {
+        Self { store, metrics, mark_counts, last_probe: Arc::default() }
     }
 
     /// Whether a report could be recorded, at most one second old. Logs the reason if not.
@@ -86,15 +86,15 @@ pub(crate) async fn ready<S: Store>(
 
 /// `GET /metrics`, in the Prometheus text format.
 pub(crate) async fn metrics<S: Store + ProvenanceStore>(
-    State(Operations { store, metrics, rogue_counts, .. }): State<Operations<S>>,
+    State(Operations { store, metrics, mark_counts, .. }): State<Operations<S>>,
 ) -> Result<impl IntoResponse, Error> {
     let stats = store.stats().await?;
-    let mut rogue = BTreeMap::new();
+    let mut marked = BTreeMap::new();
     for of_org in stats.by_environment.chunk_by(|one, next| one.org == next.org) {
         let org = &of_org[0].org;
-        rogue.insert(org.clone(), rogue_counts.of_org(&store, org).await?);
+        marked.insert(org.clone(), mark_counts.of_org(&store, org).await?);
     }
-    let text = metrics.text(&stats, &rogue, store.now()).map_err(|error| {
+    let text = metrics.text(&stats, &marked, store.now()).map_err(|error| {
         tracing::error!("{}", error_chain(&error));
         Error::Fault
     })?;

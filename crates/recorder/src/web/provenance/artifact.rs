@@ -161,13 +161,14 @@ fn page(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> Html<String> {
     let CardView { org, has_provenance, .. } = *view;
     let title = short_name(&card.name);
     let title = if title.is_empty() { card.fingerprint[..7].to_owned() } else { title };
+    let name = escape_invisible(&card.name);
     let main = html! {
         h1 {
             bdi { (title) }
             @if has_provenance { @for mark in all_marks(card) { " " (mark.badge()) } }
         }
         p.identity {
-            @if !card.name.is_empty() { bdi.reference { (escape_invisible(&card.name)) } }
+            @if !name.is_empty() && name != title { bdi.reference { (name) } }
             code.fingerprint { (card.fingerprint) }
         }
         (reports_section(view, card, now))
@@ -281,7 +282,7 @@ fn environments_section(view: &CardView<'_>, card: &ArtifactCard, now: f64) -> M
     let by_environment = card.runs.chunk_by(|one, next| one.environment == next.environment);
     html! {
         section aria-labelledby="runs" {
-            h2 id="runs" { "Where it runs" }
+            h2 id="runs" { "Where it runs or ran" }
             @if card.runs.is_empty() {
                 p.empty { "It was not seen in any environment." }
             } @else {
@@ -380,7 +381,7 @@ fn deployments_section(org: &str, card: &ArtifactCard, now: f64) -> Markup {
                             tr {
                                 th scope="col" { "Deployment" }
                                 th scope="col" { "Environment" }
-                                th scope="col" { "Declared" }
+                                th scope="col" { "Announced" }
                                 th scope="col" { "Result" }
                             }
                         }
@@ -403,7 +404,7 @@ fn deployment_row(
     deployment: &DeploymentRecord,
     now: f64,
 ) -> Markup {
-    let declared = deployment.reported_at.seconds();
+    let announced = deployment.reported_at.seconds();
     let environment = &deployment.environment;
     let ran_there = card.runs.iter().any(|run| run.environment == *environment);
     html! {
@@ -414,12 +415,12 @@ fn deployment_row(
                     a href=(environment::address(org, environment)) { (environment) }
                 } @else { (environment) }
             }
-            td { (ago(declared, now)) span.beneath { (time(declared)) } }
+            td { (ago(announced, now)) span.beneath { (time(announced)) } }
             td {
                 @if is_started(deployment, &card.runs) {
                     span.state { "started" }
                 } @else {
-                    span.mark.incomplete { "declared, never started" }
+                    span.mark.incomplete { "announced, never started" }
                 }
             }
         }
@@ -470,7 +471,11 @@ fn history_section(org: &str, card: &ArtifactCard) -> Markup {
     html! {
         section aria-labelledby="history" {
             h2 id="history" { "History" }
-            p.quiet { (pluralize(events.len() as u64, "event")) ", the earliest first." }
+            p.quiet {
+                (pluralize(events.len() as u64, "event"))
+                @if events.len() > 1 { ", the earliest first" }
+                "."
+            }
             (earlier_ones_note(hidden))
             div.wide tabindex="0" role="region" aria-labelledby="history" {
                 table.events {
@@ -501,7 +506,7 @@ fn event_line(org: &str, card: &ArtifactCard, event: ArtifactEvent<'_>) -> Marku
                 "Deployment #" (deployment.number) " of " (pipeline(org, &deployment.flow)) " to "
                 (deployment.environment)
                 @if !is_started(deployment, &card.runs) {
-                    ": " span.mark.incomplete { "declared, never started" }
+                    ": " span.mark.incomplete { "announced, never started" }
                 }
             },
             ArtifactEvent::Started(run) => {

@@ -105,7 +105,7 @@ impl<'a> ArtifactTable<'a> {
                         div { a href=(crate::web::environment::address(org, name)) { (name) } }
                     }
                     @if names.is_empty() {
-                        span.quiet { @if runs.is_empty() { "never seen" } @else { "exited" } }
+                        span.quiet { @if runs.is_empty() { "none (never seen)" } @else { "none (exited)" } }
                     }
                 }
             }

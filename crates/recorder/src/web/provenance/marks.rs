@@ -11,7 +11,7 @@ use crate::domain::provenance::ArtifactProvenance;
 
 /// A reason why an artifact needs attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::web) enum Mark {
+pub(crate) enum Mark {
     Rogue,
     Late,
     NonCompliant,
@@ -24,7 +24,7 @@ impl Mark {
         [Self::Rogue, Self::Late, Self::NonCompliant, Self::Incomplete];
 
     /// The marks of an artifact, worst first.
-    pub(in crate::web) fn from_provenance(provenance: &ArtifactProvenance) -> BTreeSet<Self> {
+    pub(crate) fn from_provenance(provenance: &ArtifactProvenance) -> BTreeSet<Self> {
         let of_origin = match provenance.origin {
             Origin::Rogue => Some(Self::Rogue),
             Origin::Late => Some(Self::Late),

@@ -13,7 +13,8 @@ mod search;
 mod trail;
 
 pub(super) use columns::{Columns, nothing_reported};
-pub(super) use marks::{Mark, Marks, marks};
+pub(crate) use marks::Mark;
+pub(super) use marks::{Marks, marks};
 pub(super) use search::MAX_QUERY_CHARS;
 
 use axum::Router;

@@ -1,4 +1,4 @@
-//! How many rogue artifacts run in each environment.
+//! How many artifacts with each mark run in each environment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,26 +10,27 @@ use tokio::sync::Mutex;
 use crate::domain::{EnvironmentSummary, Error, OrgFilter, Page, SnapshotArtifact, SnapshotRecord};
 use crate::store::Store;
 use crate::store::provenance::ProvenanceStore;
+use crate::web::Mark;
 
 /// Environments that are read at once.
 const PAGE_SIZE: u32 = 25;
 
-/// Rogue artifacts per environment, by name; environments without any are left out.
-pub(crate) type RogueArtifacts = BTreeMap<String, u64>;
+/// The numbers of marked artifacts per environment, by name; environments without any are left out.
+pub(crate) type MarksByEnvironment = BTreeMap<String, BTreeMap<Mark, u64>>;
 
-/// A cache of how many artifacts run in each environment that no flow reported and that are not allowed. What
-/// runs in an organization is only read again if its ledger has new entries: most reports confirm what runs,
-/// and add none. Clones share the cache.
+/// A cache of how many artifacts with each mark run in each environment. What runs in an organization is only
+/// read again if its ledger has new entries: most reports confirm what runs, and add none. Clones share the
+/// cache.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RogueCounts(Arc<Mutex<BTreeMap<String, (i64, RogueArtifacts)>>>);
+pub(crate) struct MarkCounts(Arc<Mutex<BTreeMap<String, (i64, MarksByEnvironment)>>>);
 
-impl RogueCounts {
+impl MarkCounts {
     /// The counts of one organization, from the cache if its ledger has no new entries.
     pub(crate) async fn of_org<S: Store + ProvenanceStore>(
         &self,
         store: &S,
         org: &str,
-    ) -> Result<RogueArtifacts, Error> {
+    ) -> Result<MarksByEnvironment, Error> {
         // Held while what runs is read, so that concurrent requests read it once.
         let mut known = self.0.lock().await;
         let seq = store.head(org).await?.seq;
@@ -47,7 +48,7 @@ impl RogueCounts {
 async fn count_in_store<S: Store + ProvenanceStore>(
     store: &S,
     org: &str,
-) -> Result<RogueArtifacts, Error> {
+) -> Result<MarksByEnvironment, Error> {
     let mut counts = BTreeMap::new();
     if !store.has_provenance(org).await? {
         return Ok(counts);
@@ -60,24 +61,29 @@ async fn count_in_store<S: Store + ProvenanceStore>(
             break;
         }
         for EnvironmentSummary { environment, running } in environments {
-            let count = if let Some(running) = running {
-                count_rogue(&running)
+            let marked = if let Some(running) = running {
+                count_marks(&running)
             } else {
+                // Of very many artifacts, only the rogue ones are read.
                 let name = environment.name.clone();
                 let latest = Snappish { environment: name, expression: Expression::latest() };
-                let read = |snapshot: SnapshotRecord| count_rogue(&snapshot.artifacts);
+                let read = |snapshot: SnapshotRecord| count_marks(&snapshot.artifacts);
                 store.snapshot_with_origins(org, latest, vec![Origin::Rogue], read).await?
             };
-            if count > 0 {
-                counts.insert(environment.name, count);
+            if !marked.is_empty() {
+                counts.insert(environment.name, marked);
             }
         }
     }
     Ok(counts)
 }
 
-fn count_rogue(artifacts: &[SnapshotArtifact]) -> u64 {
+fn count_marks(artifacts: &[SnapshotArtifact]) -> BTreeMap<Mark, u64> {
     let running = artifacts.iter().filter(|artifact| artifact.runs());
-    let origins = running.filter_map(|artifact| artifact.provenance.as_deref());
-    origins.filter(|provenance| provenance.origin == Origin::Rogue).count() as u64
+    let provenance = running.filter_map(|artifact| artifact.provenance.as_deref());
+    let mut counts = BTreeMap::new();
+    for mark in provenance.flat_map(Mark::from_provenance) {
+        *counts.entry(mark).or_default() += 1;
+    }
+    counts
 }
