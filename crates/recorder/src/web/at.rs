@@ -307,7 +307,7 @@ fn org_section(rows: &[Row], is_one: bool, expression: &str) -> Markup {
         section {
             @if !is_one {
                 h2 { a href={"/" (org) "/environments"} { (org) } }
-                (navigation(org, ""))
+                (navigation(org, "", ""))
             }
             div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
                 table.environments {

@@ -49,7 +49,7 @@ impl Field<'_> {
 /// The form that filters a list by a part of a name. `hidden` are the other parameters to keep.
 pub(crate) fn name_filter(label: &str, value: &str, hidden: &[(&str, &str)]) -> Markup {
     html! {
-        form.filter method="get" role="search" {
+        form.filter method="get" role="search" aria-label="Filter by name" {
             @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
             label { (label) " name contains "
                 input name="name" value=(value) maxlength=(MAX_FILTER_CHARS) autocomplete="off"

@@ -27,20 +27,25 @@ pub(crate) struct Frame<'a> {
     pub(crate) org: Option<&'a str>,
     /// The content of the search field.
     pub(crate) query: &'a str,
+    /// The last part of its URL, if the navigation has a link to this page.
+    pub(crate) current: &'a str,
 }
 
-/// Links to the pages of an organization, and the search field.
-pub(crate) fn navigation(org: &str, query: &str) -> Markup {
+/// Links to the pages of an organization, of which one may be the current page, and the search field.
+pub(crate) fn navigation(org: &str, query: &str, current: &str) -> Markup {
     html! {
         div.navigation {
             nav aria-label={"Pages of " (org)} {
                 ul.pages {
-                    li { a href={"/" (org) "/environments"} { "Environments" } }
-                    li { a href={"/" (org) "/flows"} { "Pipelines" } }
-                    li { a href={"/" (org) "/matrix"} { "Versions" } }
+                    @for (page, name) in
+                        [("environments", "Environments"), ("flows", "Pipelines"), ("matrix", "Versions")]
+                    {
+                        @let is_current = (page == current).then_some("page");
+                        li { a href={"/" (org) "/" (page)} aria-current=[is_current] { (name) } }
+                    }
                 }
             }
-            form.search role="search" method="get" action={"/" (org) "/search"} {
+            form.search role="search" aria-label={"Search in " (org)} method="get" action={"/" (org) "/search"} {
                 label {
                     span.aside { "Commit, fingerprint or name in " (org) }
                     input type="search" name="q" value=(query) maxlength=(MAX_QUERY_CHARS)
@@ -63,7 +68,7 @@ pub(crate) struct AdjacentPages {
 impl Frame<'_> {
     /// The page with `main` as its content.
     pub(crate) fn render(&self, main: &Markup) -> Html<String> {
-        let Self { title, breadcrumbs, adjacent, org, query } = self;
+        let Self { title, breadcrumbs, adjacent, org, query, current } = self;
         let version = ASSETS_VERSION.as_str();
         Html(
             html! {
@@ -95,7 +100,7 @@ impl Frame<'_> {
                                     }
                                 }
                             }
-                            @if let Some(org) = org { (navigation(org, query)) }
+                            @if let Some(org) = org { (navigation(org, query, current)) }
                         }
                         main id="main" tabindex="-1" { (main) }
                         footer {

@@ -91,7 +91,7 @@ async fn environments_page<S: Store + ProvenanceStore>(
             (activity.changes_section())
         }
     };
-    Ok(Frame { title: &title, org, ..Frame::default() }.render(&main))
+    Ok(Frame { title: &title, org, current: "environments", ..Frame::default() }.render(&main))
 }
 
 /// Without flows in an organization, an artifact without provenance is not rogue.
@@ -134,7 +134,7 @@ fn environment_tables(
             section {
                 @if !is_single_org {
                     h2 { a href={"/" (org) "/environments"} { (org) } }
-                    (navigation(org, ""))
+                    (navigation(org, "", ""))
                 }
                 div.wide tabindex="0" role="region" aria-label={"Environments of " (org)} {
                     table.environments {

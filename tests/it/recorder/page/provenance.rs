@@ -448,6 +448,17 @@ async fn every_page_of_an_organization_has_a_search_form_one_h1_and_valid_labels
         assert_eq!(page.count("h1"), 1, "{path}");
         let xml = page.xml();
         let document = Document::parse(&xml).unwrap();
+        let current = document.descendants().find(|node| node.has_attribute("aria-current"));
+        let is_listed = ["/acme/environments", "/acme/flows", "/acme/matrix"].contains(&path);
+        assert_eq!(
+            current.and_then(|link| link.attribute("href")),
+            is_listed.then_some(path),
+            "{path}"
+        );
+        let forms = document.descendants().filter(|node| node.attribute("role") == Some("search"));
+        let names: Vec<_> = forms.map(|form| form.attribute("aria-label").unwrap()).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{path}: {names:?}");
         for cell in document.descendants().filter(|node| node.has_tag_name("th")) {
             assert!(cell.attribute("scope").is_some(), "{path}: a header without a scope");
         }

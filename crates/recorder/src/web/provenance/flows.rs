@@ -70,6 +70,7 @@ pub(super) async fn list<S: Store + ProvenanceStore>(
         title: &title,
         breadcrumbs: &[(&org, format!("/{org}/environments"))],
         org: Some(&org),
+        current: "flows",
         ..Frame::default()
     }
     .render(&main))

@@ -82,6 +82,7 @@ pub(super) async fn show<S: Store + ProvenanceStore>(
         title: &title,
         breadcrumbs: &[(&org, format!("/{org}/environments"))],
         org: Some(&org),
+        current: "matrix",
         ..Frame::default()
     }
     .render(&main))
