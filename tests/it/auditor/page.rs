@@ -23,8 +23,8 @@ async fn web_pages_show_snapshots_at_times_gaps_changes_and_provenance() {
             "/acme/environments/prod/at?time=2025-10-27+05:00",
             "Not covered: no report from 2025-10-27 01:00:00 UTC to 2025-10-27 11:00:00 UTC",
         ),
-        ("/acme/at?time=2025-10-24+12:00", "prod #1: 2 artifacts"),
-        ("/acme/at?time=2025-10-24+12:00", "stage #2: 2 artifacts"),
+        ("/acme/at?time=2025-10-24+12:00", "prod #1 : 2 artifacts"),
+        ("/acme/at?time=2025-10-24+12:00", "stage #2 : 2 artifacts"),
         ("/acme/environments/prod/snapshots/3", "started first time here: repository"),
         ("/acme/environments/prod/snapshots/3", "Reported by anonymous"),
         (

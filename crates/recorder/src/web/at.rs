@@ -248,8 +248,9 @@ impl Row {
         let has_provenance = store.has_provenance(&org).await?;
         let wanted = snapshot_in_environment(&name, expression)?;
         let at = wanted.expression.time(now).unwrap_or(now);
+        let page = address(&org, &name);
         let read = move |[snapshot]: [SnapshotRecord; 1]| {
-            snapshot_cells(&snapshot, at, now, has_provenance)
+            snapshot_cells(&page, &snapshot, at, now, has_provenance)
         };
         let answer = match store.snapshots(&org, [wanted], read).await {
             Ok(answer) => Some(answer),
@@ -261,15 +262,21 @@ impl Row {
 }
 
 /// The table cells about the snapshot at time `at`: what ran, whether reports covered that time, and when
-/// the snapshot was recorded.
-fn snapshot_cells(snapshot: &SnapshotRecord, at: f64, now: f64, has_provenance: bool) -> Markup {
+/// the snapshot was recorded. `address` is the URL path of the environment.
+fn snapshot_cells(
+    address: &str,
+    snapshot: &SnapshotRecord,
+    at: f64,
+    now: f64,
+    has_provenance: bool,
+) -> Markup {
     let running: Vec<_> = snapshot.artifacts.iter().filter(|it| it.runs()).collect();
     let replicas: u64 = running.iter().map(|artifact| artifact.now).sum();
     let gap = snapshot.gaps.iter().map(report_gap).find(|gap| gap.contains(at));
     html! {
         td {
-            "#" (snapshot.index) ": " (pluralize(running.len() as u64, "artifact")) ", "
-            (pluralize(replicas, "replica"))
+            a href={(address) "/snapshots/" (snapshot.index)} { "#" (snapshot.index) } ": "
+            (pluralize(running.len() as u64, "artifact")) ", " (pluralize(replicas, "replica"))
             ul.runs {
                 @for artifact in running.iter().take(MAX_LISTED_ARTIFACTS) {
                     li { (running_artifact(artifact, has_provenance)) }

@@ -73,8 +73,13 @@ fn snapshot_not_found(org: &str, environment: &str, message: &str) -> Html<Strin
         (at::time_form(&at::environment_at_path(org, environment), "", None))
     };
     let breadcrumbs = [(org, format!("/{org}/environments")), (environment, address.clone())];
-    Frame { title: "Not Found", breadcrumbs: &breadcrumbs, org: Some(org), ..Frame::default() }
-        .render(&main)
+    Frame {
+        title: "Not Found",
+        breadcrumbs: &breadcrumbs,
+        org: Some(org),
+        ..Frame::default()
+    }
+    .render(&main)
 }
 
 /// What is shown of a snapshot. Times are in seconds since the Unix epoch.
@@ -107,7 +112,7 @@ fn page(
         (adjacent_snapshots(&address, index, &adjacent))
         @if let Some(at) = view.requested { (at::requested_time_notice(&snapshot, at, view.now)) }
         (facts(&snapshot, view.now))
-        (artifact_sections(columns, &address, snapshot, view))
+        (artifact_sections(columns, environment, snapshot, view))
         section aria-labelledby="at" {
             h2 id="at" { "Another time" }
             @let value = view.requested.map(utc).unwrap_or_default();
@@ -207,10 +212,11 @@ fn facts(snapshot: &SnapshotRecord, now: f64) -> Markup {
 /// What runs and what exited, filtered by name and divided into pages.
 fn artifact_sections(
     columns: Columns<'_>,
-    address: &str,
+    environment: &str,
     snapshot: SnapshotRecord,
     view: &SnapshotView<'_>,
 ) -> Markup {
+    let address = &address(columns.org, environment);
     let page = Page { number: view.number, size: PAGE_SIZE };
     let index = snapshot.index;
     let is_past = view.requested.is_some() || snapshot.next_recorded_at.is_some();
@@ -242,7 +248,12 @@ fn artifact_sections(
                         "; " (pluralize(changed as u64, "change")) " in the first snapshot"
                     },
                     (changed, _) => {
-                        "; " (pluralize(changed as u64, "change")) " since #" (index - 1)
+                        @let expressions = [index - 1, index].map(|it| urlencode(&format!("{environment}#{it}")));
+                        @let [from, to] = expressions;
+                        "; "
+                        a href={"/" (columns.org) "/compare?from=" (from) "&to=" (to)} {
+                            (pluralize(changed as u64, "change")) " since #" (index - 1)
+                        }
                     },
                 }
                 "."

@@ -91,11 +91,14 @@ async fn page_at_a_time_shows_what_ran_in_one_environment_or_in_all() {
     }
     // The next report of `other` has not come: what ran after its last one is not known.
     for path in ["/at?time=2022-08-22+11:00", "/acme/at?time=2022-08-22+11:00"] {
-        let words = get(&recorder, path).await.words();
+        let page = get(&recorder, path).await;
+        let words = page.words();
+        let link = "/acme/environments/env/snapshots/2".to_owned();
+        assert!(page.attributes("href").contains(&link), "{path}");
         for expected in [
             "At 2022-08-22 11:00:00 UTC :",
-            "env #2: 2 artifacts, 2 replicas web :2 xmrig :6 covered by reports 2022-08-22 10:39:22 UTC",
-            "other #1: 1 artifact, 1 replica web :7 not covered no report from 2022-08-22 09:39:22 UTC to \
+            "env #2 : 2 artifacts, 2 replicas web :2 xmrig :6 covered by reports 2022-08-22 10:39:22 UTC",
+            "other #1 : 1 artifact, 1 replica web :7 not covered no report from 2022-08-22 09:39:22 UTC to \
              now: 1 d 2 h 2022-08-22 09:39:22 UTC",
         ] {
             assert!(words.contains(expected), "{path}: {expected}: {words}");

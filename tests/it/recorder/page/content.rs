@@ -88,7 +88,7 @@ async fn snapshot_page_shows_times_reporter_artifacts_changes_and_exits() {
         "Previous (#1) Next (#3) Latest",
         "Recorded 2022-08-22 09:40:22 UTC Reported by anonymous Last confirmed 2022-08-22 09:40:52 UTC",
         "Was the latest for 1 min until 2022-08-22 09:41:22 UTC",
-        "2 artifacts, 4 replicas; 1 change since #1.",
+        "2 artifacts, 4 replicas; 1 change since #1 .",
         &format!(
             "web :2 reg.example.com/web:2 {} 3 started first time here: image started \
              2022-08-22 09:39:17 UTC first seen 2022-08-22 09:40:22 UTC in #2 confirmed until \
@@ -104,7 +104,9 @@ async fn snapshot_page_shows_times_reporter_artifacts_changes_and_exits() {
     ] {
         assert!(words.contains(expected), "{expected}: {words}");
     }
-    assert!(page.attributes("href").contains(&"/acme/environments/env/snapshots/1".to_owned()));
+    for link in ["/acme/environments/env/snapshots/1", "/acme/compare?from=env%231&to=env%232"] {
+        assert!(page.attributes("href").contains(&link.to_owned()), "{link}");
+    }
     let latest = get(&recorder, "/acme/environments/env/snapshots/-1").await.words();
     assert!(latest.contains("env#3"), "{latest}");
     let exited = format!(
