@@ -33,7 +33,15 @@ fn is_html(response: &Response) -> bool {
 }
 
 fn error_page(status: StatusCode, error: Option<&ErrorBody>) -> Html<String> {
-    let title = status.canonical_reason().unwrap_or("Error");
+    let title = match status {
+        StatusCode::BAD_REQUEST => "Invalid request",
+        StatusCode::UNAUTHORIZED => "Log in",
+        StatusCode::FORBIDDEN => "No permission",
+        StatusCode::NOT_FOUND => "Not found",
+        status => status.canonical_reason().unwrap_or("Error"),
+    };
+    // Without a valid token, its message would be about permissions.
+    let error = error.filter(|_| status != StatusCode::UNAUTHORIZED);
     let main = html! {
         h1 { (title) }
         @if let Some(error) = error {

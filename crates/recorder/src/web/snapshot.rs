@@ -67,14 +67,14 @@ pub(crate) async fn show<S: Store + ProvenanceStore>(
 fn snapshot_not_found(org: &str, environment: &str, message: &str) -> Html<String> {
     let address = address(org, environment);
     let main = html! {
-        h1 { "Not Found" }
+        h1 { "No such snapshot" }
         p { bdi { (message) } "." }
         p { a href=(address) { "All snapshots of " (environment) } }
         (at::time_form(&at::environment_at_path(org, environment), "", None))
     };
     let breadcrumbs = [(org, format!("/{org}/environments")), (environment, address.clone())];
     Frame {
-        title: "Not Found",
+        title: "No such snapshot",
         breadcrumbs: &breadcrumbs,
         org: Some(org),
         ..Frame::default()

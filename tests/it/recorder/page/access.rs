@@ -72,7 +72,12 @@ async fn page_without_a_valid_token_is_401_with_a_basic_auth_challenge() {
             let challenges: Vec<_> = page.headers.get_all("www-authenticate").iter().collect();
             assert!(challenges.iter().any(|it| it.to_str().unwrap().starts_with("Basic ")));
             let words = page.words();
-            assert!(words.contains("a token of this recorder as the password"), "{words}");
+            assert!(
+                words.contains(
+                    "Log in Log in with any user name, and a token of this recorder as the password"
+                ),
+                "{words}"
+            );
         }
     }
     // The page that says so has its style.

@@ -182,9 +182,13 @@ async fn every_link_and_form_reachable_from_the_home_page_answers_200() {
 async fn errors_are_html_on_page_paths_and_json_on_api_paths() {
     let recorder = recorder_with_rollover().await;
     for (path, status, expected) in [
-        ("/nothing", 404, "There is nothing here"),
+        ("/nothing", 404, "Not found There is nothing here"),
         ("/acme/environments/none", 404, "Environment named 'none' does not exist"),
-        ("/acme/environments/env/snapshots/9", 404, "There is no snapshot env#9: env has #1..#3 ."),
+        (
+            "/acme/environments/env/snapshots/9",
+            404,
+            "No such snapshot There is no snapshot env#9: env has #1..#3 .",
+        ),
         ("/acme/environments/none/snapshots/1", 404, "Environment named 'none' does not exist"),
         ("/acme/environments/env/snapshots/x", 400, "'x' is not a snapshot expression"),
         ("/acme/environments/env?show=7", 400, "must be one of 25, 50, 100, 200, not '7'"),
@@ -213,7 +217,7 @@ async fn errors_are_html_on_page_paths_and_json_on_api_paths() {
         ),
         ("/at?time=16+Uhr", 400, "\"16 Uhr\" is not understood"),
         ("/acme/at?time=", 400, "What ran at Enter a time"),
-        ("/acme/environments/%FF", 400, "Bad Request"),
+        ("/acme/environments/%FF", 400, "Invalid request"),
     ] {
         let page = get(&recorder, path).await;
         assert_eq!(page.status.as_u16(), status, "{path}");
