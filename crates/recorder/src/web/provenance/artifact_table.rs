@@ -102,7 +102,7 @@ impl<'a> ArtifactTable<'a> {
                     @let running = runs.iter().filter(|run| run.to.is_none());
                     @let names: Vec<_> = running.map(|run| &run.environment).collect();
                     @for name in &names {
-                        div { a href=(crate::web::environment::address(org, name)) { (name) } }
+                        div.one { a href=(crate::web::environment::address(org, name)) { (name) } }
                     }
                     @if names.is_empty() {
                         span.quiet { @if runs.is_empty() { "none (never seen)" } @else { "none (exited)" } }
