@@ -2,6 +2,7 @@
 
 mod csv;
 mod hostile;
+mod pages;
 mod terminal;
 mod watching;
 

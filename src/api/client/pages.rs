@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::value::RawValue;
 
-use super::queries::{ApiResponse, HistoryQuery};
+use super::queries::{ApiResponse, EventsPage, HistoryQuery};
 use super::{ApiError, EnvironmentClient};
 use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 
@@ -54,17 +54,7 @@ impl EnvironmentClient<'_> {
         interval: &str,
         most: usize,
     ) -> Result<Listing<SnapshotListEntry>, ApiError> {
-        let mut listed = Listing::default();
-        for page in 1.. {
-            let part = page_query(interval, page, most);
-            let response = self.snapshots(part).await?;
-            let is_last = is_last_page(&response, &listed)
-                || response.document.iter().any(|snapshot| snapshot.index <= 1);
-            if append_page(&self.client.host, &mut listed, response, most)? || is_last {
-                break;
-            }
-        }
-        Ok(listed)
+        self.snapshots_back_to(interval, f64::NEG_INFINITY, most).await
     }
 
     /// The snapshots that were the latest at any time from `since` to `until`, in seconds since the
@@ -77,25 +67,7 @@ impl EnvironmentClient<'_> {
         since: f64,
         until: f64,
     ) -> Result<Listing<SnapshotListEntry>, ApiError> {
-        let mut listed = Listing::default();
-        // A fixed end keeps the pages stable while snapshots are recorded.
-        let mut interval = String::new();
-        for page in 1.. {
-            let response = self.snapshots(page_query(&interval, page, usize::MAX)).await?;
-            let is_last = is_last_page(&response, &listed)
-                || response
-                    .document
-                    .iter()
-                    .any(|snapshot| snapshot.index <= 1 || snapshot.from <= since);
-            if interval.is_empty() {
-                let latest = response.document.iter().map(|snapshot| snapshot.index).max();
-                interval = format!("1..{}", latest.unwrap_or(1));
-            }
-            append_page(&self.client.host, &mut listed, response, usize::MAX)?;
-            if is_last {
-                break;
-            }
-        }
+        let mut listed = self.snapshots_back_to("", since, usize::MAX).await?;
         let is_wanted =
             |it: &SnapshotListEntry| it.from <= until && (it.to <= 0.0 || it.to > since);
         let wanted: Vec<_> = listed.documents.iter().map(is_wanted).collect();
@@ -103,6 +75,35 @@ impl EnvironmentClient<'_> {
         listed.documents.retain(|_| keep.next().unwrap_or_default());
         let mut keep = wanted.iter().copied();
         listed.texts.retain(|_| keep.next().unwrap_or_default());
+        Ok(listed)
+    }
+
+    /// The latest snapshots of `interval`, at most `most`, back to the page with `since`.
+    async fn snapshots_back_to(
+        &self,
+        interval: &str,
+        since: f64,
+        most: usize,
+    ) -> Result<Listing<SnapshotListEntry>, ApiError> {
+        let mut listed = Listing::<SnapshotListEntry>::default();
+        let mut interval = interval.to_owned();
+        for page in 1.. {
+            let response = self.snapshots(page_query(&interval, page, most)).await?;
+            let indexes = || response.document.iter().map(|snapshot| snapshot.index);
+            let (Some(lowest), Some(highest)) = (indexes().min(), indexes().max()) else { break };
+            // The server repeats a page.
+            if listed.documents.ends_with(&response.document) {
+                break;
+            }
+            if page == 1 {
+                interval = fix_open_ends(&interval, highest);
+            }
+            let is_truncated = append_page(&self.client.host, &mut listed, response, most)?;
+            let is_back = listed.documents.iter().any(|snapshot| snapshot.from <= since);
+            if is_truncated || lowest <= 1 || is_back {
+                break;
+            }
+        }
         Ok(listed)
     }
 
@@ -117,22 +118,42 @@ impl EnvironmentClient<'_> {
         since: f64,
         most: usize,
     ) -> Result<Listing<EnvironmentEvent>, ApiError> {
-        let mut listed = Listing::default();
+        let mut listed = Listing::<EnvironmentEvent>::default();
+        let mut interval = interval.to_owned();
         for page in 1.. {
-            let events = self.events(page_query(interval, page, most)).await?;
-            let is_last = is_last_page(&events.events, &listed);
-            let is_truncated = append_page(&self.client.host, &mut listed, events.events, most)?;
-            let old = listed.documents.iter().position(|event| event.reported_at < since);
-            if let Some(old) = old {
-                listed.truncate(old);
+            let EventsPage { events, total } =
+                self.events(page_query(&interval, page, most)).await?;
+            // The server repeats a page.
+            let is_repeated = listed.documents.ends_with(&events.document);
+            let highest = events.document.iter().map(|event| event.snapshot_index).max();
+            let Some(highest) = highest.filter(|_| !is_repeated) else { break };
+            if page == 1 {
+                interval = fix_open_ends(&interval, highest);
             }
+            let is_truncated = append_page(&self.client.host, &mut listed, events, most)?;
             let seen = u64::try_from(listed.documents.len()).unwrap_or(u64::MAX);
-            let has_all = events.total.is_some_and(|total| total <= seen);
-            if is_last || is_truncated || old.is_some() || has_all {
+            let has_all = total.is_some_and(|total| total <= seen);
+            let is_back = listed.documents.iter().any(|event| event.reported_at < since);
+            if is_truncated || has_all || is_back {
                 break;
             }
         }
-        Ok(listed)
+        let old = listed.documents.iter().position(|event| event.reported_at < since);
+        Ok(listed.at_most(old.unwrap_or(usize::MAX)))
+    }
+}
+
+/// The interval without an end that moves while snapshots are recorded, which would move the pages.
+/// `latest` is the latest snapshot in it.
+fn fix_open_ends(interval: &str, latest: u64) -> String {
+    let fix = |end: &str| {
+        let is_open = end.is_empty() || end.eq_ignore_ascii_case("NOW");
+        if is_open { latest.to_string() } else { end.to_owned() }
+    };
+    match interval.split_once("..") {
+        None if interval.is_empty() => format!("1..{latest}"),
+        None => fix(interval),
+        Some((from, to)) => format!("{}..{}", fix(from), fix(to)),
     }
 }
 
@@ -143,24 +164,14 @@ fn page_query(interval: &str, page: u32, most: usize) -> HistoryQuery<'_> {
     HistoryQuery { interval, page, per_page, reverse: false }
 }
 
-/// Whether nothing is left, or the server repeats the same page. A page that is not full is not the last
-/// one: a server may return fewer items than requested.
-fn is_last_page<T: PartialEq>(response: &ApiResponse<Vec<T>>, listed: &Listing<T>) -> bool {
-    let page = &response.document;
-    page.is_empty() || (!listed.documents.is_empty() && listed.documents.ends_with(page))
-}
-
 /// Adds the items of a page to `listed`, at most `most` altogether. Returns whether there are more
 /// than `most`.
-fn append_page<T: PartialEq>(
+fn append_page<T>(
     host: &Url,
     listed: &mut Listing<T>,
     response: ApiResponse<Vec<T>>,
     most: usize,
 ) -> Result<bool, ApiError> {
-    if is_last_page(&response, listed) {
-        return Ok(false);
-    }
     let texts: Vec<Box<RawValue>> =
         serde_json::from_str(&response.text).map_err(|error| ApiError::Unavailable {
             operation: "list a history".to_owned(),

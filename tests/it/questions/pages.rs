@@ -1,0 +1,83 @@
+//! Histories of several pages, of servers with a wrong clock or with new snapshots between the pages.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+
+use super::ask_at;
+use crate::scripted::Scripted;
+
+/// When a right clock recorded snapshot `index`, in seconds since the Unix epoch.
+fn time(index: u64) -> u64 {
+    1_600_000_000 + index * 60
+}
+
+/// The list of these snapshots, latest first, the latest of which is `latest`. The clock was behind while those of
+/// `wrong` were recorded.
+fn snapshots(indexes: RangeInclusive<u64>, latest: u64, wrong: &RangeInclusive<u64>) -> Value {
+    let from = |index: u64| if wrong.contains(&index) { index } else { time(index) };
+    let snapshot = |index| {
+        let to = if index == latest { 0 } else { from(index + 1) };
+        json!({"index": index, "from": from(index), "to": to})
+    };
+    indexes.rev().map(snapshot).collect()
+}
+
+/// The list of one event of each of these snapshots, latest first.
+fn events(indexes: RangeInclusive<u64>, wrong: &RangeInclusive<u64>) -> Value {
+    let event = |index: u64| {
+        let time = if wrong.contains(&index) { index } else { time(index) };
+        json!({
+            "environment_name": "aws-prod", "snapshot_index": index, "reported_at": time,
+            "artifact_name": format!("job:{index}"), "sha256": format!("{index:064x}"),
+            "type": "started-unknown",
+        })
+    };
+    indexes.rev().map(event).collect()
+}
+
+/// The numbers in field `name` of a JSON list.
+fn numbers(list: &str, name: &str) -> Vec<u64> {
+    let list: Vec<Value> = serde_json::from_str(list).unwrap();
+    list.iter().map(|item| item[name].as_u64().unwrap()).collect()
+}
+
+/// The parameters `interval` and `page` of each request for a list.
+fn requested_pages(server: &Scripted) -> Vec<String> {
+    let paths = server.received().into_iter().map(|received| received.path);
+    let queries = paths.filter_map(|path| Some(path.split_once("?interval=")?.1.to_owned()));
+    queries.map(|query| query.split("&per_page").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn env_log_lists_each_snapshot_and_event_once_if_one_is_recorded_between_pages() {
+    let none = 0..=0;
+    for (interval, first, second) in [
+        ("1..", "1..", "1..150"),
+        ("1..NOW", "1..NOW", "1..150"),
+        ("now..1", "now..1", "150..1"),
+        ("~149..", "%7E149..", "%7E149..150"),
+        ("", "", "1..150"),
+    ] {
+        let mut arguments = vec!["env", "log", "aws-prod", "-n", "500", "-o", "json"];
+        arguments.extend([interval].iter().filter(|interval| !interval.is_empty()));
+        let server = Scripted::start().await;
+        server.then_json(200, &snapshots(51..=150, 150, &none));
+        server.then_json(200, &snapshots(1..=50, 150, &none));
+        let listed = ask_at(&server.url, &arguments).await.success();
+        assert_eq!(numbers(&listed, "index"), (1..=150).rev().collect::<Vec<_>>(), "{interval}");
+        let pages = [format!("{first}&page=1"), format!("{second}&page=2")];
+        assert_eq!(requested_pages(&server), pages, "{interval}");
+
+        arguments.push("--long");
+        let server = Scripted::start().await;
+        server.then_json(200, &snapshots(1..=150, 150, &none));
+        let of_all = |indexes| events(indexes, &none).to_string();
+        server.then_with(200, &[("x-total-count", "150")], of_all(51..=150));
+        server.then_with(200, &[("x-total-count", "150")], of_all(1..=50));
+        let listed = ask_at(&server.url, &arguments).await.success();
+        let expected: Vec<_> = (1..=150).rev().collect();
+        assert_eq!(numbers(&listed, "snapshot_index"), expected, "{interval}");
+        assert_eq!(requested_pages(&server)[1..], pages, "{interval} --long");
+    }
+}
