@@ -91,8 +91,8 @@ impl EnvironmentClient<'_> {
             let response = self.snapshots(page_query(&interval, page, most)).await?;
             let indexes = || response.document.iter().map(|snapshot| snapshot.index);
             let (Some(lowest), Some(highest)) = (indexes().min(), indexes().max()) else { break };
-            // The server repeats a page.
-            if listed.documents.ends_with(&response.document) {
+            // The server repeats a page; the duration of the latest snapshot is another one.
+            if listed.documents.iter().any(|snapshot| snapshot.index <= lowest) {
                 break;
             }
             if page == 1 {

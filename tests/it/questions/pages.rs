@@ -81,3 +81,20 @@ async fn env_log_lists_each_snapshot_and_event_once_if_one_is_recorded_between_p
         assert_eq!(requested_pages(&server)[1..], pages, "{interval} --long");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn env_log_ends_if_the_server_repeats_the_page_of_the_latest_snapshot() {
+    let server = Scripted::start().await;
+    for duration in [7, 8] {
+        server.then_json(
+            200,
+            &json!([
+                {"index": 5, "from": 2.0, "to": 0.0, "duration": duration},
+                {"index": 4, "from": 1.0, "to": 2.0, "duration": 1},
+            ]),
+        );
+    }
+    let listed = ask_at(&server.url, &["env", "log", "aws-prod", "-o", "json"]).await.success();
+    assert_eq!(numbers(&listed, "index"), [5, 4]);
+    assert_eq!(requested_pages(&server).len(), 2);
+}
