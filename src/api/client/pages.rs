@@ -10,6 +10,10 @@ use crate::api::wire::{EnvironmentEvent, SnapshotListEntry};
 /// The server's maximum of items per page.
 const MAX_PER_PAGE: usize = 100;
 
+/// A listing back to a time ends after so many snapshots in succession that are earlier: all of the
+/// history would be many pages.
+const MAX_EARLIER_SNAPSHOTS: u64 = 100;
+
 /// The latest items of an environment's history, latest first.
 #[derive(Debug, Clone)]
 pub struct Listing<T> {
@@ -57,8 +61,8 @@ impl EnvironmentClient<'_> {
         self.snapshots_back_to(interval, f64::NEG_INFINITY, most).await
     }
 
-    /// The snapshots that were the latest at any time from `since` to `until`, in seconds since the
-    /// Unix epoch, latest first.
+    /// The snapshots that were recorded, or were the latest at any time, from `since` to `until`, in
+    /// seconds since the Unix epoch, latest first.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not return it.
@@ -68,8 +72,10 @@ impl EnvironmentClient<'_> {
         until: f64,
     ) -> Result<Listing<SnapshotListEntry>, ApiError> {
         let mut listed = self.snapshots_back_to("", since, usize::MAX).await?;
-        let is_wanted =
-            |it: &SnapshotListEntry| it.from <= until && (it.to <= 0.0 || it.to > since);
+        // The next one has an earlier time if the clock was set back.
+        let is_wanted = |it: &SnapshotListEntry| {
+            it.from <= until && (it.to <= 0.0 || it.to.max(it.from) > since)
+        };
         let wanted: Vec<_> = listed.documents.iter().map(is_wanted).collect();
         let mut keep = wanted.iter().copied();
         listed.documents.retain(|_| keep.next().unwrap_or_default());
@@ -78,7 +84,7 @@ impl EnvironmentClient<'_> {
         Ok(listed)
     }
 
-    /// The latest snapshots of `interval`, at most `most`, back to the page with `since`.
+    /// The latest snapshots of `interval`, at most `most`, as far back as [`is_back_to`] `since`.
     async fn snapshots_back_to(
         &self,
         interval: &str,
@@ -99,16 +105,16 @@ impl EnvironmentClient<'_> {
                 interval = fix_open_ends(&interval, highest);
             }
             let is_truncated = append_page(&self.client.host, &mut listed, response, most)?;
-            let is_back = listed.documents.iter().any(|snapshot| snapshot.from <= since);
-            if is_truncated || lowest <= 1 || is_back {
+            let times = listed.documents.iter().map(|snapshot| (snapshot.index, snapshot.from));
+            if is_truncated || lowest <= 1 || is_back_to(since, times) {
                 break;
             }
         }
         Ok(listed)
     }
 
-    /// The latest events of `interval`, at most `most`, and none reported before `since`, in
-    /// seconds since the Unix epoch.
+    /// The latest events of `interval`, at most `most`, back to the earliest one that was reported
+    /// at `since` or later, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// The environment does not exist, or the server does not return it.
@@ -133,13 +139,13 @@ impl EnvironmentClient<'_> {
             let is_truncated = append_page(&self.client.host, &mut listed, events, most)?;
             let seen = u64::try_from(listed.documents.len()).unwrap_or(u64::MAX);
             let has_all = total.is_some_and(|total| total <= seen);
-            let is_back = listed.documents.iter().any(|event| event.reported_at < since);
-            if is_truncated || has_all || is_back {
+            let times = listed.documents.iter().map(|it| (it.snapshot_index, it.reported_at));
+            if is_truncated || has_all || is_back_to(since, times) {
                 break;
             }
         }
-        let old = listed.documents.iter().position(|event| event.reported_at < since);
-        Ok(listed.at_most(old.unwrap_or(usize::MAX)))
+        let earliest = listed.documents.iter().rposition(|event| event.reported_at >= since);
+        Ok(listed.at_most(earliest.map_or(0, |earliest| earliest + 1)))
     }
 }
 
@@ -155,6 +161,24 @@ fn fix_open_ends(interval: &str, latest: u64) -> String {
         None => fix(interval),
         Some((from, to)) => format!("{}..{}", fix(from), fix(to)),
     }
+}
+
+/// Whether a list of indexes and times, latest first, ends with `MAX_EARLIER_SNAPSHOTS` or more that
+/// are before `since`.
+///
+/// The order is that of the indexes. If the clock was behind for some of the snapshots, those before
+/// them have later times.
+fn is_back_to(since: f64, times: impl Iterator<Item = (u64, f64)>) -> bool {
+    let mut times = times.peekable();
+    let first = times.peek().map_or(0, |(index, _)| *index);
+    let (mut earliest_since, mut last) = (first, first);
+    for (index, time) in times {
+        last = index;
+        if time >= since {
+            earliest_since = index;
+        }
+    }
+    earliest_since.saturating_sub(last) >= MAX_EARLIER_SNAPSHOTS
 }
 
 /// Page number `page`, in pages of `most` items and one more, which shows whether there are more.

@@ -50,6 +50,45 @@ fn requested_pages(server: &Scripted) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn env_log_since_lists_what_was_recorded_before_and_after_the_clock_was_behind() {
+    // One snapshot, and all of a page.
+    for (wrong, first_listed) in [(350..=350, 280), (301..=350, 280)] {
+        let server = Scripted::start().await;
+        for last in [400, 350, 300, 250, 200, 150, 100, 50] {
+            server.then_json(200, &snapshots(last - 49..=last, 400, &wrong));
+        }
+        let since = time(280).to_string();
+        let arguments = ["env", "log", "aws-prod", "--since", &since, "-o", "json"];
+        let listed = ask_at(&server.url, &arguments).await.out;
+        let was_latest = |index: &u64| !wrong.contains(index) || *index == 350;
+        let expected: Vec<_> = (first_listed..=400).rev().filter(was_latest).collect();
+        assert_eq!(numbers(&listed, "index"), expected, "{wrong:?}");
+        let pages = requested_pages(&server);
+        assert_eq!(pages.len(), 5, "a hundred earlier snapshots end the list: {pages:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifact_where_since_finds_what_started_before_the_clock_was_behind() {
+    for wrong in [350..=350, 301..=350] {
+        let server = Scripted::start().await;
+        let snapshot =
+            json!({"index": 400, "type": "ECS", "timestamp": time(400), "artifacts": []});
+        server.then_json(200, &json!([{"name": "aws-prod", "type": "ECS"}]));
+        server.then_json(200, &snapshot);
+        for last in [400, 350, 300, 250, 200, 150, 100, 50] {
+            server.then_json(200, &events(last - 49..=last, &wrong));
+        }
+        let since = time(280).to_string();
+        let answer =
+            ask_at(&server.url, &["artifact", "where", "job:290", "--since", &since]).await;
+        assert!(answer.out.contains("aws-prod#290"), "{wrong:?}: {answer:?}");
+        assert!(answer.error.contains("not searched before #280"), "{wrong:?}: {answer:?}");
+        assert_eq!(requested_pages(&server).len(), 5, "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn env_log_lists_each_snapshot_and_event_once_if_one_is_recorded_between_pages() {
     let none = 0..=0;
     for (interval, first, second) in [
