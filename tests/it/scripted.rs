@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -72,6 +73,12 @@ impl Scripted {
     pub(crate) fn then_never(&self) -> &Self {
         let beginning = stream::once(async { Ok::<_, Infallible>("{".to_owned()) });
         self.then(200, Body::from_stream(beginning.chain(stream::pending())))
+    }
+
+    /// An answer that is lost on its way: the connection breaks off.
+    pub(crate) fn then_lost(&self) -> &Self {
+        let broken = stream::once(async { Err::<String, _>(io::Error::other("lost")) });
+        self.then(200, Body::from_stream(broken))
     }
 
     pub(crate) fn then_with(

@@ -193,3 +193,47 @@ async fn report_is_sent_again_only_if_no_snapshot_was_recorded_meanwhile() {
         }
     }
 }
+
+#[tokio::test]
+async fn change_whose_answer_was_lost_succeeds_if_a_second_attempt_finds_it_made() {
+    let missing =
+        json!({"message": "Environment named 'e' does not exist for organization 'acme'"});
+    let archived = json!({
+        "message": "Environment named 'e' does not exist for organization 'acme': it is archived"
+    });
+    let withdrawn = json!({"message": "Allowance 'a1' does not exist for organization 'acme'"});
+    let (renamed, other) = (json!({"name": "new"}), json!({"message": "'new' does not exist"}));
+    let (none, allowed) = (json!([]), json!([{"id": "a1"}]));
+    for (change, lost, answers, is_made) in [
+        ("archive", true, &[(404, &archived)][..], true),
+        ("archive", true, &[(404, &missing)], false),
+        ("archive", false, &[(404, &archived)], false),
+        ("rename", true, &[(404, &missing), (200, &renamed)], true),
+        ("rename", true, &[(404, &missing), (404, &other)], false),
+        ("rename", true, &[(404, &archived)], false),
+        ("rename", false, &[(404, &missing)], false),
+        ("withdraw", true, &[(404, &withdrawn), (200, &none)], true),
+        ("withdraw", true, &[(404, &withdrawn), (200, &allowed)], false),
+        ("withdraw", false, &[(404, &withdrawn)], false),
+    ] {
+        let server = Scripted::start().await;
+        if lost {
+            server.then_lost();
+        }
+        for (status, body) in answers {
+            server.then_json(*status, body);
+        }
+        let client = client(&server.url);
+        let made = match change {
+            "archive" => client.environment("e", None).archive().await,
+            "rename" => client.environment("e", None).rename("new").await,
+            _ => client.withdraw_allowance("a1").await,
+        };
+        assert_eq!(made.is_ok(), is_made, "{change} {lost} {answers:?}: {made:?}");
+        if let Err(error) = made {
+            assert!(matches!(error, ApiError::EnvironmentNotFound { .. }), "{change}: {error}");
+        }
+        let requests = server.received().len();
+        assert_eq!(requests, usize::from(lost) + answers.len(), "{change} {lost} {answers:?}");
+    }
+}

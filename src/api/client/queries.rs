@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::exchange::{RawResponse, parse};
 use super::{ApiError, Client, EnvironmentClient};
-use crate::api::EnvironmentApi as _;
 use crate::api::wire::{
     ArtifactRun, Environment, EnvironmentDiff, EnvironmentEvent, RecordedSnapshot, RenameRequest,
     SnapshotListEntry,
 };
+use crate::api::{EnvironmentApi as _, ServerApi as _};
 
 /// A parsed document, and the server's text, which may contain more.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,16 @@ impl EnvironmentClient<'_> {
         let operation = format!("rename environment \"{}\" to \"{new_name}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "rename"];
         let request = RenameRequest { new_name: new_name.to_owned() };
-        self.send(&operation, Method::PUT, &path, Some(&request)).await.map(drop)
+        let before = self.calls();
+        let answer = self.send(&operation, Method::PUT, &path, Some(&request)).await.map(drop);
+        // An earlier attempt, whose answer was lost, may have renamed it.
+        if matches!(answer, Err(ApiError::EnvironmentNotFound { archived: false, .. }))
+            && self.calls() - before > 1
+            && self.client.environment(new_name, self.give_up_at).get().await.is_ok()
+        {
+            return Ok(());
+        }
+        answer
     }
 
     /// Archives the environment with its history.
@@ -71,7 +80,16 @@ impl EnvironmentClient<'_> {
     pub async fn archive(&self) -> Result<(), ApiError> {
         let operation = format!("archive environment \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "archive"];
-        self.send(&operation, Method::PUT, &path, None::<&()>).await.map(drop)
+        let before = self.calls();
+        match self.send(&operation, Method::PUT, &path, None::<&()>).await {
+            // By an earlier attempt, whose answer was lost.
+            Err(ApiError::EnvironmentNotFound { archived: true, .. })
+                if self.calls() - before > 1 =>
+            {
+                Ok(())
+            }
+            answer => answer.map(drop),
+        }
     }
 }
 
