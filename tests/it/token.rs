@@ -1,8 +1,13 @@
 //! The API token from SSM, fetched again when the server refuses it.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use envsnap::api::{ApiError, Client, EnvironmentApi as _, LatestSnapshot, ServerApi as _};
 use envsnap::token::TokenSource;
+use futures_util::stream;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::harness::{aws, config};
 use crate::scripted::Scripted;
@@ -54,6 +59,31 @@ async fn a_rotated_token_is_picked_up_when_the_old_one_is_refused() {
         let tokens: Vec<_> = received.map(|request| request.authorization.unwrap()).collect();
         assert_eq!(tokens, ["Bearer old", "Bearer new"], "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn late_refusal_of_an_old_token_keeps_the_new_one_that_another_request_fetched() {
+    let (server, ssm) = (Scripted::start().await, Scripted::start().await);
+    ssm.then_json(200, &parameter_response("old")).then_json(200, &parameter_response("new"));
+    let (send, refused_late) = oneshot::channel::<String>();
+    let body = stream::once(async { Ok::<_, Infallible>(refused_late.await.unwrap()) });
+    server.then(401, Body::from_stream(body)).then_json(401, &json!({"message": "no"}));
+    script_no_snapshot(&server);
+    script_no_snapshot(&server);
+    let client = client(&server.url, &ssm);
+    let late = async { client.environment("late", None).latest_snapshot().await.unwrap() };
+    let early = async {
+        while server.received().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        client.environment("early", None).latest_snapshot().await.unwrap();
+        send.send("{\"message\": \"no\"}".to_owned()).unwrap();
+    };
+    tokio::join!(late, early);
+    let received = server.received().into_iter();
+    let tokens: Vec<_> = received.map(|request| request.authorization.unwrap()).collect();
+    assert_eq!(tokens, ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]);
+    assert_eq!(ssm.received().len(), 2, "it is not fetched again");
 }
 
 #[tokio::test]

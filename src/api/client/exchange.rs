@@ -118,27 +118,23 @@ impl EnvironmentClient<'_> {
             }
             self.send_once(http, operation, method, url, headers, body).await
         };
-        let answer = self.retry(&attempt).await;
-        let status = match &answer {
-            Err(
-                ApiError::Rejected { status, .. } | ApiError::NotASnapshotServer { status, .. },
-            ) => *status,
-            _ => return answer,
+        let failed = match self.retry(&attempt).await {
+            Err(failed) if self.client.tokens.can_refresh() => failed,
+            answer => return answer.map_err(|failed| failed.error),
         };
-        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if !is_refused || !self.client.tokens.can_refresh() {
-            return answer;
+        let Some(refused) = failed.refused_token else { return Err(failed.error) };
+        if self.client.forget_token(&refused).await {
+            let error = &failed.error;
+            tracing::info!(%error, "the server refuses the API token: fetching it again");
         }
-        *self.client.token.lock().await = None;
-        tracing::info!(%status, "the server refuses the API token: fetching it again");
-        self.retry(&attempt).await
+        self.retry(&attempt).await.map_err(|failed| failed.error)
     }
 
     /// Repeats `attempt`, which is passed the HTTP client to use, while it fails with what may pass.
     async fn retry(
         &self,
         attempt: &impl AsyncFn(&reqwest::Client) -> Result<RawResponse, AttemptError>,
-    ) -> Result<RawResponse, ApiError> {
+    ) -> Result<RawResponse, AttemptError> {
         let policy =
             ExponentialBuilder::new().with_min_delay(FIRST_RETRY_WAIT).with_max_times(MAX_RETRIES);
         let mut backoff = policy.build();
@@ -170,8 +166,7 @@ impl EnvironmentClient<'_> {
         let log = |AttemptError { error, .. }: &AttemptError, wait: Duration| {
             tracing::warn!(%error, wait_seconds = wait.as_secs_f64(), "trying again");
         };
-        let answer = retry(self.give_up_at, attempt, wait_after, log).await;
-        answer.map_err(|failed| failed.error)
+        retry(self.give_up_at, attempt, wait_after, log).await
     }
 
     pub(super) async fn send_once(
@@ -204,6 +199,7 @@ impl EnvironmentClient<'_> {
                     retry_after: None,
                     transient: matches!(reason, ExchangeError::Broken(_)),
                 },
+                refused_token: None,
             })?;
         let status = response.status();
         self.client.store_capabilities(status, response.headers());
@@ -218,11 +214,15 @@ impl EnvironmentClient<'_> {
             }
             return Ok(answer);
         }
-        if is_web_page && !is_transient(status) && !status.is_redirection() {
-            return Err(not_a_snapshot_server(host, url, status).into());
-        }
-        let message = if is_web_page { "a web page".to_owned() } else { server_message(&body) };
-        Err(error_from_response(operation, url, &response, &message, &token).into())
+        let error = if is_web_page && !is_transient(status) && !status.is_redirection() {
+            not_a_snapshot_server(host, url, status)
+        } else {
+            let message = if is_web_page { "a web page".to_owned() } else { server_message(&body) };
+            error_from_response(operation, url, &response, &message, &token)
+        };
+        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let refused_token = is_refused.then_some(token);
+        Err(AttemptError { refused_token, ..error.into() })
     }
 }
 
@@ -239,6 +239,8 @@ fn attempt_timeout(give_up_at: Option<Instant>) -> Duration {
 pub(super) struct AttemptError {
     pub(super) error: ApiError,
     connection: ConnectionState,
+    /// The token of the request, if the server refuses it.
+    refused_token: Option<SecretString>,
 }
 
 impl AttemptError {
@@ -249,7 +251,7 @@ impl AttemptError {
 
 impl From<ApiError> for AttemptError {
     fn from(error: ApiError) -> Self {
-        Self { error, connection: ConnectionState::Unaffected }
+        Self { error, connection: ConnectionState::Unaffected, refused_token: None }
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, NoProxy, Proxy, StatusCode, Url, redirect};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -236,6 +236,13 @@ impl Client {
         let fetched = self.tokens.fetch().await?;
         *token = Some(fetched.clone());
         Ok(fetched)
+    }
+
+    /// Forgets the token that the server refused. Returns `false` if another request has replaced it
+    /// since.
+    async fn forget_token(&self, refused: &SecretString) -> bool {
+        let mut token = self.token.lock().await;
+        token.take_if(|token| token.expose_secret() == refused.expose_secret()).is_some()
     }
 
     /// The URL of an API path: `/api/v2` below the host, and the segments of `path`.
