@@ -117,7 +117,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The name with which the artifact ran last, in any environment.
 async fn latest_name(client: &Client, fingerprint: &str) -> anyhow::Result<String> {
-    let runs = client.artifact_runs(fingerprint, None).await?;
+    let runs = match client.artifact_runs(fingerprint, None).await {
+        Err(_) if !client.supports_artifact_runs() => {
+            bail!("this server does not say with which name the artifact ran. Give --name")
+        }
+        runs => runs?,
+    };
     let latest = runs.into_iter().max_by(|one, other| one.from.total_cmp(&other.from));
     latest.map(|run| run.name).context(
         "this artifact has run in no environment, so that its name is not known. Give --name",

@@ -105,7 +105,8 @@ pub const VARIABLES: &[Setting] = &[
         "AUTO_CREATE_ENVIRONMENT",
         Literal("false"),
         "create the environment if the server does not have it. A process that has seen it never \
-         creates it again, but a new process does: set it back to `false` after the first report",
+         creates it again, but a new process does, unless the server says that it is archived, as the \
+         recorder does: set it back to `false` after the first report",
     ),
     setting(
         "INCLUDE_SCALING",

@@ -140,7 +140,7 @@ impl<'r, E: EcsApi> Reading<'r, E> {
             if scope.services.include.is_empty() {
                 // Standalone tasks are in scope, and all may have ended.
                 tracing::info!(
-                    "only excluded services run in the clusters in scope, and no standalone task"
+                    "nothing in scope runs: services are only excluded, and no standalone task runs"
                 );
             } else {
                 self.require_service_in_scope(scope, &clusters, progress).await?;

@@ -276,7 +276,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
                 if !is_ours {
                     return Ok(PostResult::Overtaken(latest));
                 }
-                self.memory.remember_report_time(Some(current.at));
+                self.memory.remember_report_time(Some(current.at), current.at);
                 self.memory.remember_snapshot(
                     current.content_hash.clone(),
                     latest.index,
@@ -289,7 +289,7 @@ impl<S, C: Fn() -> SystemTime, A: EnvironmentApi> EnvironmentRun<'_, S, C, A> {
             answer => answer?,
         };
         self.memory.environment_seen = true;
-        self.memory.remember_report_time(Some(current.at));
+        self.memory.remember_report_time(Some(current.at), current.at);
         self.outcome.head = reported.head.map(|head| head.to_string());
         if !reported.repeated {
             let index = index.saturating_add(u64::from(reported.created));
@@ -328,7 +328,7 @@ async fn fetch_latest_and_status<S, C: Fn() -> SystemTime>(
         OptionFuture::from(is_stale.then(|| fetch_status(server, name)))
     );
     if let Some(status) = status.flatten() {
-        memory.remember_report_time(status.reported_at());
+        memory.remember_report_time(status.reported_at(), now);
         let counted = memory.replicas.are_counted();
         memory.replicas.update(name, status.include_scaling, now);
         if memory.replicas.are_counted() && !counted {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 const EARLY_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// The clocks of the reporter and the server may differ by this much.
-const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);
+pub(super) const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(10);
 
 /// The heartbeat of one environment: once in each period, at an offset derived from the
 /// environment's name, so that a fleet does not report all at once.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::heartbeat::Heartbeat;
+use super::heartbeat::{Heartbeat, MAX_CLOCK_DIFFERENCE};
 use super::replicas::ReplicaCounting;
 
 /// After this time without a run the process may not be the only reporter: another one may have
@@ -91,10 +91,12 @@ impl Memory {
         self.known = None;
     }
 
-    /// Stores the time of the last report by any process, if it is known. An earlier one replaces a later
-    /// one: that of a clock that was ahead.
-    pub(super) fn remember_report_time(&mut self, at: Option<SystemTime>) {
-        self.last_reported_at = at.or(self.last_reported_at);
+    /// Stores the time of the last report by any process, unless a later one is known. A time in the
+    /// future, of a clock that is or was ahead, counts only if no other one is known.
+    pub(super) fn remember_report_time(&mut self, at: Option<SystemTime>, now: SystemTime) {
+        let is_past = |at: &SystemTime| *at <= now + MAX_CLOCK_DIFFERENCE;
+        let past = self.last_reported_at.filter(is_past).max(at.filter(is_past));
+        self.last_reported_at = past.or(at);
     }
 
     /// Whether a heartbeat is due by the last report that is known here. Another process may have
@@ -157,9 +159,13 @@ mod tests {
         let mut memory = Memory::default();
         assert!(!memory.heartbeat_may_be_due(at(0), None));
         assert!(memory.heartbeat_may_be_due(at(0), hourly), "nothing is known yet");
-        memory.remember_report_time(Some(at(99_000)));
-        memory.remember_report_time(Some(at(10_000)));
-        memory.remember_report_time(None);
+        let now = at(10_000);
+        memory.remember_report_time(Some(at(99_000)), now);
+        assert!(memory.heartbeat_may_be_due(now, hourly), "a clock was ahead");
+        for time in [Some(at(10_000)), Some(at(99_000)), Some(at(500)), None] {
+            memory.remember_report_time(time, now);
+            assert_eq!(memory.last_reported_at, Some(now), "{time:?}");
+        }
         assert!(!memory.heartbeat_may_be_due(at(10_000), hourly));
         assert!(memory.heartbeat_may_be_due(at(13_600), hourly));
     }

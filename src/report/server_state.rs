@@ -105,6 +105,6 @@ pub(super) async fn is_heartbeat_due(
     now: SystemTime,
     heartbeat: Option<Heartbeat>,
 ) -> Result<bool, ReportError> {
-    memory.remember_report_time(server.get().await?.reported_at());
+    memory.remember_report_time(server.get().await?.reported_at(), now);
     Ok(memory.heartbeat_may_be_due(now, heartbeat))
 }

@@ -192,11 +192,13 @@ impl TutorialFixture {
     }
 }
 
-/// The lines of `text`, with each run of white space as one space, and each age such as `3 days ago` as
-/// `AGE`.
+/// The lines of `text`, with each run of white space as one space, and each age or duration such as
+/// `3 days ago` or `2 min 5 s` as `AGE`.
 fn normalized_lines(text: &str) -> Vec<String> {
-    let ages =
-        r"just now|(\d+|about an?) (second|minute|hour|day)s?( ago)?|less than a second( ago)?";
+    let ages = concat!(
+        r"just now|(\d+|about an?) (second|minute|hour|day)s?( ago)?|less than a second( ago)?|",
+        r"under 1 s\b|\b\d+ (d|h|min|s)\b( \d+ (h|min|s)\b)?",
+    );
     let ages = regex_lite::Regex::new(ages).unwrap();
     ages.replace_all(text, "AGE")
         .lines()

@@ -75,6 +75,11 @@ impl RawResponse {
 }
 
 impl EnvironmentClient<'_> {
+    /// Whether the outcome of an attempt is not known.
+    pub(super) fn has_lost_answer(&self) -> bool {
+        self.has_lost_answer.load(Ordering::Relaxed)
+    }
+
     /// Sends a request and retries it until the deadline; once with a new token, if the server
     /// refuses the current one.
     pub(super) async fn send(
@@ -190,18 +195,23 @@ impl EnvironmentClient<'_> {
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (response, body) =
-            exchange(request, self.client.local.as_ref()).await.map_err(|reason| AttemptError {
-                connection: reason.connection_state(),
-                error: ApiError::Unavailable {
-                    operation: operation.to_owned(),
-                    url: url.to_string(),
-                    reason: reason.to_string(),
-                    retry_after: None,
-                    transient: matches!(reason, ExchangeError::Broken(_)),
-                },
-                refused_token: None,
+            exchange(request, self.client.local.as_ref()).await.map_err(|reason| {
+                let was_sent = !matches!(&reason, ExchangeError::Broken(it) if it.is_connect());
+                self.has_lost_answer.fetch_or(was_sent, Ordering::Relaxed);
+                AttemptError {
+                    connection: reason.connection_state(),
+                    error: ApiError::Unavailable {
+                        operation: operation.to_owned(),
+                        url: url.to_string(),
+                        reason: reason.to_string(),
+                        retry_after: None,
+                        transient: matches!(reason, ExchangeError::Broken(_)),
+                    },
+                    refused_token: None,
+                }
             })?;
         let status = response.status();
+        self.has_lost_answer.fetch_or(status.is_server_error(), Ordering::Relaxed);
         self.client.store_capabilities(status, response.headers());
         let is_web_page = is_web_page(response.headers(), &body);
         if status.is_success() {

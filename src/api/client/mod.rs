@@ -263,7 +263,13 @@ impl ServerApi for Client {
         name: &'a str,
         give_up_at: Option<Instant>,
     ) -> EnvironmentClient<'a> {
-        EnvironmentClient { client: self, name, give_up_at, calls: AtomicU32::new(0) }
+        EnvironmentClient {
+            client: self,
+            name,
+            give_up_at,
+            calls: AtomicU32::new(0),
+            has_lost_answer: AtomicBool::new(false),
+        }
     }
 }
 
@@ -274,6 +280,8 @@ pub struct EnvironmentClient<'a> {
     name: &'a str,
     give_up_at: Option<Instant>,
     calls: AtomicU32,
+    /// The outcome of an attempt is not known: the server may have done what was requested.
+    has_lost_answer: AtomicBool,
 }
 
 impl EnvironmentClient<'_> {

@@ -102,7 +102,7 @@ impl EnvironmentClient<'_> {
                 break;
             }
             if page == 1 {
-                interval = fix_open_ends(&interval, highest);
+                interval = fix_moving_ends(&interval, highest);
             }
             let is_truncated = append_page(&self.client.host, &mut listed, response, most)?;
             let times = listed.documents.iter().map(|snapshot| (snapshot.index, snapshot.from));
@@ -134,7 +134,7 @@ impl EnvironmentClient<'_> {
             let highest = events.document.iter().map(|event| event.snapshot_index).max();
             let Some(highest) = highest.filter(|_| !is_repeated) else { break };
             if page == 1 {
-                interval = fix_open_ends(&interval, highest);
+                interval = fix_moving_ends(&interval, highest);
             }
             let is_truncated = append_page(&self.client.host, &mut listed, events, most)?;
             let seen = u64::try_from(listed.documents.len()).unwrap_or(u64::MAX);
@@ -149,18 +149,38 @@ impl EnvironmentClient<'_> {
     }
 }
 
-/// The interval without an end that moves while snapshots are recorded, which would move the pages.
-/// `latest` is the latest snapshot in it.
-fn fix_open_ends(interval: &str, latest: u64) -> String {
-    let fix = |end: &str| {
-        let is_open = end.is_empty() || end.eq_ignore_ascii_case("NOW");
-        if is_open { latest.to_string() } else { end.to_owned() }
+/// The interval without ends that move while snapshots are recorded, which would move the pages.
+/// `highest` is the latest snapshot in it.
+fn fix_moving_ends(interval: &str, highest: u64) -> String {
+    let Some((from, to)) = interval.split_once("..") else {
+        // One snapshot has no further page.
+        return if interval.is_empty() { format!("1..{highest}") } else { interval.to_owned() };
     };
-    match interval.split_once("..") {
-        None if interval.is_empty() => format!("1..{latest}"),
-        None => fix(interval),
-        Some((from, to)) => format!("{}..{}", fix(from), fix(to)),
+    let latest = match (offset_from_latest(from), offset_from_latest(to)) {
+        (Some(one), Some(other)) => highest + one.min(other),
+        // The other end is in the order of the snapshots, and may be the higher one.
+        (Some(offset), None) if offset == 0 || is_below(to, highest) => highest + offset,
+        (None, Some(offset)) if offset == 0 || is_below(from, highest) => highest + offset,
+        _ => return interval.to_owned(),
+    };
+    let fix = |end: &str| match offset_from_latest(end) {
+        Some(offset) => latest.saturating_sub(offset).max(1).to_string(),
+        None => end.to_owned(),
+    };
+    format!("{}..{}", fix(from), fix(to))
+}
+
+/// How far an end of an interval is behind the latest snapshot; `None` if it does not move with it.
+fn offset_from_latest(end: &str) -> Option<u64> {
+    if end.is_empty() || end.eq_ignore_ascii_case("NOW") {
+        return Some(0);
     }
+    end.strip_prefix('~')?.parse().ok()
+}
+
+/// Whether an end of an interval is a snapshot before `highest`.
+fn is_below(end: &str, highest: u64) -> bool {
+    end.parse::<u64>().is_ok_and(|index| index < highest)
 }
 
 /// Whether a list of indexes and times, latest first, ends with `MAX_EARLIER_SNAPSHOTS` or more that

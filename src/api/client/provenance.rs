@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use super::exchange::{RawResponse, RequestBody, parse};
 use super::queries::ApiResponse;
 use super::{ApiError, Client};
-use crate::api::EnvironmentApi as _;
 use crate::api::wire::{AllowedArtifact, Deployment, Flow, FlowArtifact, SearchAnswer};
 
 /// A flow to create, or new settings of one that exists.
@@ -205,9 +204,9 @@ impl Client {
         let path = ["allowlists", &self.org, "entries", id];
         let client = self.for_organization(None);
         let answer = client.send(&operation, Method::DELETE, &path, None::<&()>).await.map(drop);
-        // An earlier attempt, whose answer was lost, may have withdrawn it.
+        // An earlier attempt may have withdrawn it.
         if matches!(answer, Err(ApiError::EnvironmentNotFound { .. }))
-            && client.calls() > 1
+            && client.has_lost_answer()
             && let Ok(allowances) = self.allowances().await
             && allowances.document.iter().all(|allowance| allowance.id.as_deref() != Some(id))
         {

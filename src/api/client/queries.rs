@@ -1,6 +1,6 @@
 //! Requests of the command line.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use envsnap_model::provenance::Origin;
 use reqwest::header::HeaderMap;
@@ -61,11 +61,10 @@ impl EnvironmentClient<'_> {
         let operation = format!("rename environment \"{}\" to \"{new_name}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "rename"];
         let request = RenameRequest { new_name: new_name.to_owned() };
-        let before = self.calls();
         let answer = self.send(&operation, Method::PUT, &path, Some(&request)).await.map(drop);
-        // An earlier attempt, whose answer was lost, may have renamed it.
+        // An earlier attempt may have renamed it.
         if matches!(answer, Err(ApiError::EnvironmentNotFound { archived: false, .. }))
-            && self.calls() - before > 1
+            && self.has_lost_answer()
             && self.client.environment(new_name, self.give_up_at).get().await.is_ok()
         {
             return Ok(());
@@ -80,12 +79,9 @@ impl EnvironmentClient<'_> {
     pub async fn archive(&self) -> Result<(), ApiError> {
         let operation = format!("archive environment \"{}\"", self.name);
         let path = ["environments", &self.client.org, self.name, "archive"];
-        let before = self.calls();
         match self.send(&operation, Method::PUT, &path, None::<&()>).await {
-            // By an earlier attempt, whose answer was lost.
-            Err(ApiError::EnvironmentNotFound { archived: true, .. })
-                if self.calls() - before > 1 =>
-            {
+            // By an earlier attempt.
+            Err(ApiError::EnvironmentNotFound { archived: true, .. }) if self.has_lost_answer() => {
                 Ok(())
             }
             answer => answer.map(drop),
@@ -138,12 +134,7 @@ impl Client {
         if let Some(environment) = environment {
             url.query_pairs_mut().append_pair("environment", environment);
         }
-        let client = EnvironmentClient {
-            client: self,
-            name: environment.unwrap_or_default(),
-            give_up_at: None,
-            calls: AtomicU32::new(0),
-        };
+        let client = self.environment(environment.unwrap_or_default(), None);
         let headers = HeaderMap::new();
         parse(
             &operation,
@@ -186,7 +177,7 @@ impl Client {
 
     /// A client for requests that concern no single environment.
     pub(super) fn for_organization(&self, give_up_at: Option<Instant>) -> EnvironmentClient<'_> {
-        EnvironmentClient { client: self, name: "", give_up_at, calls: AtomicU32::new(0) }
+        self.environment("", give_up_at)
     }
 }
 

@@ -279,7 +279,7 @@ async fn bundle_bytes_change_only_with_the_format_number() {
     let found = (scope["format"].as_u64(), hex::encode(Sha256::digest(bundle.bytes())));
     assert_eq!(
         found,
-        (Some(3), "bf06b5873357f2ed4f32d097eec812ddf4db11c2037b17180cec3da04aaaeeb7".to_owned()),
+        (Some(4), "4607fc80842e24e62513e5efe2f05e58627221c2f43ce1ac36c99c343b9a9983".to_owned()),
         "increase FORMAT in crates/recorder/src/proof/mod.rs, and set format and hash here"
     );
 }
@@ -380,7 +380,7 @@ async fn each_targeted_change_to_a_bundle_fails_verification_with_a_message_that
             "ledger.jsonl does not",
         ),
         (with("bundle.json", &|text| text.replace("prod", "beta")), "does not follow"),
-        (with("bundle.json", &|text| text.replace("\"format\": 3", "\"format\": 2")), "format 2"),
+        (with("bundle.json", &|text| text.replace("\"format\": 4", "\"format\": 3")), "format 3"),
         (with("bundle.json", &|text| text.replace('}', ",\"more\": 1}")), "unknown field"),
         (with("head.txt", &|text| text.replace("seq=", "seq=1")), "does not end with its head"),
     ] {

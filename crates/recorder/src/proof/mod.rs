@@ -31,7 +31,7 @@ pub use verify::{is_bundle, open_bundle, verify_bundle};
 
 /// The version of the format, in [`Scope`]. A bundle is verified by making its files again, so that it
 /// changes with every change of what a file says.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The most bytes that the scope and the head in a bundle may each have.
 const MAX_SMALL_BYTES: u64 = 64 << 10;

@@ -65,6 +65,10 @@ fn covered_periods(history: &History<'_>) -> rusqlite::Result<Vec<CoveredPeriod>
     if let (Some(latest), Some(last_report)) = (periods.last_mut(), history.last_reported_at) {
         latest.until = last_report;
     }
+    for period in &mut periods {
+        // A file of an earlier version: the period began while the clock was ahead, and went on.
+        period.from = period.from.min(period.until);
+    }
     Ok(periods)
 }
 

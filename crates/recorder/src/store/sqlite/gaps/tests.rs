@@ -1,4 +1,7 @@
+use rusqlite::Connection;
+
 use super::super::tests::{Fixture, at};
+use crate::SqliteStore;
 use crate::domain::{Micros, ReportGap};
 use crate::store::Store as _;
 
@@ -110,4 +113,31 @@ async fn confirmations_are_recorded_every_six_hours_after_the_clock_was_set_back
     report_for(&fixture, DAY, 1).await;
     let later = fixture.store.head("acme").await.unwrap().seq;
     assert_eq!(later, set_back + 4);
+}
+
+/// Before, one covered period went on although it had begun while the clock was ahead.
+#[tokio::test]
+async fn period_that_an_earlier_version_began_in_the_future_ends_the_gap_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshots.db");
+    {
+        let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+        fixture.create("prod").await;
+        fixture.report("prod", &[(1, 1)]).await;
+        fixture.advance(DAY);
+        fixture.report("prod", &[(1, 1)]).await;
+    }
+    let years = 10 * 365 * DAY * 1_000_000;
+    let changed = Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE coverage SET from_at = from_at + $1 WHERE number = 2", [years])
+        .unwrap();
+    assert_eq!(changed, 1);
+    let fixture = Fixture::with(SqliteStore::open(&path).unwrap());
+    fixture.advance(DAY);
+    for minutes in [10, 20] {
+        fixture.advance(10 * MINUTE);
+        fixture.report("prod", &[(1, 1)]).await;
+        assert_eq!(gaps(&fixture).await, [vec![gap(at(0), at(DAY + minutes * MINUTE))]]);
+    }
 }
