@@ -274,11 +274,9 @@ pub(super) fn with_hint(error: anyhow::Error) -> anyhow::Error {
         Some(ApiError::EnvironmentNotFound { message, .. }) => not_found_with_hint(message),
         Some(ApiError::Rejected { status, message, .. }) if message.contains(SNAPSHOT_COUNT) => {
             match snapshot_and_count(message) {
-                // Before the first one.
-                Some((snapshot, count)) if snapshot.contains('@') => anyhow!(
-                    "there is no such snapshot: {snapshot} is before the first of the environment's {}. \
-                     envsnap env log lists them",
-                    pluralize(count, "snapshot")
+                Some((snapshot, _)) if snapshot.contains('@') => anyhow!(
+                    "there is no such snapshot: {snapshot} is before the environment's first one. envsnap \
+                     env log lists all"
                 ),
                 Some((snapshot, count)) => anyhow!(
                     "there is no such snapshot: {snapshot}. The environment has {}, which envsnap env log \
@@ -348,7 +346,7 @@ mod tests {
             ),
             (
                 "Org: 'o'. Snapshot 'e@{4.months.ago}' resolves to 'e#0'. len(snapshots) == 1.",
-                "e@{4.months.ago} is before the first of the environment's 1 snapshot. ",
+                "e@{4.months.ago} is before the environment's first one. ",
             ),
             ("len(snapshots) == many", "404 Not Found: len(snapshots) == many"),
         ] {
