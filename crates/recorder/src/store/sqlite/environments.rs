@@ -70,14 +70,19 @@ pub(super) fn find_active(
             })
         })
         .optional()?;
-    match found {
-        Some(environment) => Ok(environment),
-        None => Err(not_found(connection, org, name)?.into()),
-    }
+    found_or_error(found, connection, org, name)
 }
 
-/// The error for an environment that is not in use.
-pub(super) fn not_found(connection: &Connection, org: &str, name: &str) -> rusqlite::Result<Error> {
+/// What was `found` of the environment, or the error that it is not in use.
+pub(super) fn found_or_error<T>(
+    found: Option<T>,
+    connection: &Connection,
+    org: &str,
+    name: &str,
+) -> Result<T, Failure> {
+    if let Some(found) = found {
+        return Ok(found);
+    }
     let archived = connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM environment
@@ -85,7 +90,8 @@ pub(super) fn not_found(connection: &Connection, org: &str, name: &str) -> rusql
                AND archived_at IS NOT NULL)",
         )?
         .query_row([org, name], |row| row.get(0))?;
-    Ok(Error::EnvironmentNotFound { org: org.to_owned(), name: name.to_owned(), archived })
+    let (org, name) = (org.to_owned(), name.to_owned());
+    Err(Error::EnvironmentNotFound { org, name, archived }.into())
 }
 
 /// Creates the environment, or restores it if it is archived and changes the settings that differ. Only a
@@ -299,10 +305,7 @@ pub(super) fn get(
         ))?
         .query_row([org, name], record)
         .optional()?;
-    match found {
-        Some(environment) => Ok(environment),
-        None => Err(not_found(connection, org, name)?.into()),
-    }
+    found_or_error(found, connection, org, name)
 }
 
 /// Environments in use of an organization, only those whose name contains `:name` and whose type is in

@@ -9,7 +9,7 @@ use envsnap_model::provenance::Origin;
 use envsnap_model::snapshot::Identity;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_iter};
 
-use super::environments::not_found;
+use super::environments::found_or_error;
 use super::failure::Failure;
 use super::json::Json;
 use super::projection::nodes_containing;
@@ -43,10 +43,8 @@ impl<'a> History<'a> {
         environment: &str,
     ) -> Result<Self, Failure> {
         let is_wanted = "environment.name = $2 AND archived_at IS NULL";
-        match Self::find_where(connection, now, is_wanted, params![org, environment])? {
-            Some(history) => Ok(history),
-            None => Err(not_found(connection, org, environment)?.into()),
-        }
+        let found = Self::find_where(connection, now, is_wanted, params![org, environment])?;
+        found_or_error(found, connection, org, environment)
     }
 
     /// The history of the environment that ledger entry `entry` created, archived or not.
@@ -56,10 +54,9 @@ impl<'a> History<'a> {
         org: &str,
         entry: i64,
     ) -> Result<Self, Failure> {
-        match Self::find_where(connection, now, "environment.id = $2", params![org, entry])? {
-            Some(history) => Ok(history),
-            None => Err(not_found(connection, org, &format!("of entry {entry}"))?.into()),
-        }
+        let is_wanted = "environment.id = $2";
+        let found = Self::find_where(connection, now, is_wanted, params![org, entry])?;
+        found_or_error(found, connection, org, &format!("of entry {entry}"))
     }
 
     /// The history of the environment of organization `$1` for which the SQL condition `is_wanted` holds.
